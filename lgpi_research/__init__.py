@@ -1,0 +1,72 @@
+"""Local-governance data into an index that can be defended, and a claim that survives scrutiny."""
+
+from lgpi_research.codebook import Codebook, Indicator
+from lgpi_research.datasets import (
+    list_datasets,
+    list_recipes,
+    load_dataset,
+    load_eu_regions,
+    load_tai,
+    load_ukraine_hromadas,
+)
+from lgpi_research.errors import DataError, LGPIError, MethodError, SpecError
+from lgpi_research.indicators import Indicators
+from lgpi_research.links import LinkResult, link_autonomy
+from lgpi_research.moments import Moments
+from lgpi_research.readers import read_table
+from lgpi_research.registry import aggregator, coefficient, estimator, normaliser, use, weigher
+from lgpi_research.reliability import Reliability, assess_reliability
+from lgpi_research.report import write_report
+from lgpi_research.results import Result, load_result
+from lgpi_research.scoring import Scores, score_index
+from lgpi_research.sensitivity import Sensitivity, assess_sensitivity
+from lgpi_research.simulate import simulate_survey
+from lgpi_research.spec import IndexSpec, LinkDesign, Variation
+from lgpi_research.study import Study, StudyResults, load_study
+from lgpi_research.survey import Survey, SurveyDesign
+from lgpi_research.version import __version__
+
+__all__ = [
+    "Codebook",
+    "DataError",
+    "IndexSpec",
+    "Indicator",
+    "Indicators",
+    "LGPIError",
+    "LinkDesign",
+    "LinkResult",
+    "MethodError",
+    "Moments",
+    "Reliability",
+    "Result",
+    "Scores",
+    "Sensitivity",
+    "SpecError",
+    "Study",
+    "StudyResults",
+    "Survey",
+    "SurveyDesign",
+    "Variation",
+    "__version__",
+    "aggregator",
+    "assess_reliability",
+    "assess_sensitivity",
+    "coefficient",
+    "estimator",
+    "link_autonomy",
+    "list_datasets",
+    "list_recipes",
+    "load_dataset",
+    "load_eu_regions",
+    "load_result",
+    "load_study",
+    "load_tai",
+    "load_ukraine_hromadas",
+    "normaliser",
+    "read_table",
+    "score_index",
+    "simulate_survey",
+    "use",
+    "weigher",
+    "write_report",
+]

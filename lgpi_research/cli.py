@@ -1,0 +1,336 @@
+"""The command line: ``lgpi …``. Readable tables on standard output, messages on standard error."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="lgpi",
+    help="Local-governance data into a defensible index, and into a claim that survives scrutiny.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+SOURCE_HELP = (
+    "A table (CSV, Parquet, Excel, Stata, SPSS), a recipe (.toml), or the name of a shipped recipe."
+)
+Seed = Annotated[int | None, typer.Option(help="Seed; 0 for the same numbers each time.")]
+Draws = Annotated[int, typer.Option(help="Draws of the weight sensitivity.")]
+Jobs = Annotated[int | None, typer.Option(help="Workers; the numbers do not depend on them.")]
+Out = Annotated[Path | None, typer.Option(help="Folder to write tables, figures and a page to.")]
+Json = Annotated[bool, typer.Option("--json", help="Write one JSON object in full precision.")]
+
+
+def _table_options(
+    source: Annotated[str, typer.Argument(metavar="TABLE|RECIPE", help=SOURCE_HELP)],
+    unit: Annotated[str, typer.Option(help="Column that names the units; rows if absent.")] = "",
+    dimension: Annotated[
+        list[str] | None, typer.Option(help="name=column,column,… of a dimension; repeatable.")
+    ] = None,
+    negative: Annotated[str, typer.Option(help="Columns in which more is worse: a,b")] = "",
+    scale: Annotated[str, typer.Option(help="Possible values of every item, as 1..5.")] = "",
+    missing_codes: Annotated[str, typer.Option(help="Codes of no answer: -99,8")] = "",
+    normalise: Annotated[str, typer.Option(help="zscore, rank, or minmax (sample).")] = "zscore",
+    aggregate: Annotated[str, typer.Option(help="arithmetic or geometric.")] = "arithmetic",
+    delimiter: Annotated[str | None, typer.Option(help="Delimiter of a text table.")] = None,
+    decimal: Annotated[str, typer.Option(help="Decimal mark of a text table.")] = ".",
+    thousands: Annotated[str | None, typer.Option(help="Thousands mark of a text table.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of a text table.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of an Excel file.")] = None,
+) -> None:
+    """Hold the options that every command on a table shares; see `_on_table`."""
+
+
+def _on_table(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the shared options of tables, which it gets as one mapping."""
+    shared = inspect.signature(_table_options, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True).parameters
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    joined = [p for name, p in (shared | own).items() if name != "options"]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command({name: given.pop(name) for name in shared}, **given)
+
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [p.replace(kind=keyword) for p in joined]
+    )
+    run.__annotations__ = {p.name: p.annotation for p in joined}
+    return run
+
+
+def _guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn the package's errors into one readable block and an exit status."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        from lgpi_research.errors import LGPIError, MethodError
+
+        logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
+        logging.getLogger("lgpi_research").setLevel(logging.INFO)
+        try:
+            command(*args, **options)
+        except LGPIError as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            raise typer.Exit(1 if isinstance(error, MethodError) else 2) from None
+        except KeyboardInterrupt:
+            print("Interrupted; finished blocks are kept for the next run.", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+    return run
+
+
+@app.command()
+@_guarded
+def run(
+    recipes: Annotated[
+        list[str] | None, typer.Argument(metavar="[RECIPE]…", help="All shipped recipes if absent.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write results to.")] = Path("results"),
+    seed: Seed = 0,
+    draws: Draws = 16_384,
+    jobs: Jobs = None,
+    as_json: Json = False,
+) -> None:
+    """Run recipes whole, and write tables, figures and a page."""
+    from lgpi_research import report
+    from lgpi_research.datasets import list_recipes
+    from lgpi_research.streams import root_seed
+    from lgpi_research.study import load_study
+
+    report.check_output(out)
+    studies = [load_study(name) for name in recipes or list_recipes()]
+    _one_of_each([study.recipe.name for study in studies])
+    used = root_seed(seed)
+    kept = _checkpoints(out)
+    found = [study.run(n_draws=draws, seed=used, n_jobs=jobs, checkpoint=kept) for study in studies]
+    report.write_report(found, out, facts={"seed": used, "draws": draws})
+    shutil.rmtree(kept, ignore_errors=True)
+    if as_json:
+        told = {"out": out.as_posix(), "seed": used, "findings": report.summary_lines(found)}
+        print(json.dumps(told, ensure_ascii=False, indent=1))
+        return
+    for line in report.summary_lines(found):
+        print(line)
+    print(f"Written to {out.as_posix()}: open {(out / 'index.html').as_posix()}")
+
+
+@app.command()
+@_guarded
+@_on_table
+def reliability(
+    options: dict[str, Any],
+    reflective: Annotated[str, typer.Option(help="Dimensions whose items should agree: a,b")] = "",
+    psu: Annotated[str, typer.Option(help="Column of the primary sampling unit.")] = "",
+    stratum: Annotated[str, typer.Option(help="Column of the stratum.")] = "",
+    weight: Annotated[str, typer.Option(help="Column of the sampling weight.")] = "",
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Reliability of the items of each dimension, of answers or of units."""
+    survey = {"psu": psu, "stratum": stratum, "weight": weight}
+    study = _study(options, reflective=_names(reflective), survey=survey)
+    _show(study, "reliability", out, as_json, seed=seed, n_jobs=jobs)
+
+
+@app.command()
+@_guarded
+@_on_table
+def score(options: dict[str, Any], out: Out = None, as_json: Json = False) -> None:
+    """Score units: normalise, weight, aggregate, rank."""
+    _show(_study(options), "scores", out, as_json)
+
+
+@app.command()
+@_guarded
+@_on_table
+def sensitivity(
+    options: dict[str, Any],
+    concentration: Annotated[float, typer.Option(help="Dirichlet concentration.")] = 50.0,
+    draws: Draws = 16_384,
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Rank units under many weights: which ranks hold."""
+    study = _study(options, concentration=concentration)
+    _show(study, "sensitivity", out, as_json, n_draws=draws, seed=seed, n_jobs=jobs)
+
+
+@app.command()
+@_guarded
+@_on_table
+def link(
+    options: dict[str, Any],
+    formula: Annotated[str, typer.Option(help="outcome ~ measure + control | effect")] = "",
+    cluster: Annotated[str, typer.Option(help="Column of the clusters; none: no groups.")] = "",
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Relate a score or another outcome to a measure of fiscal autonomy."""
+    _show(_study(options, formula=formula, cluster=cluster), "link", out, as_json)
+
+
+@app.command()
+@_guarded
+def data(
+    name: Annotated[
+        str, typer.Argument(help="A data set to describe; all are listed if absent.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """List the data sets that ship with the project, or describe one."""
+    from lgpi_research import tables
+    from lgpi_research.datasets import list_datasets, load_dataset
+
+    if not name:
+        frame = list_datasets()
+        print(frame.to_json(orient="records", indent=1) if as_json else tables.to_text(frame))
+        return
+    found = load_dataset(name)
+    if as_json:
+        told = {
+            "name": found.name,
+            "citation": found.citation,
+            "licence": found.licence,
+            "terms": found.terms,
+            "caveats": list(found.caveats),
+            "columns": json.loads(found.describe().to_json(orient="records")),
+        }
+        print(json.dumps(told, ensure_ascii=False, indent=1))
+        return
+    print(found)
+    print(tables.to_text(found.describe()))
+    for caveat in found.caveats:
+        print(f"- {caveat}")
+
+
+def _study(options: dict[str, Any], **more: Any) -> Any:
+    """Return the study of a recipe, or one made of a table and options."""
+    from lgpi_research.datasets import list_recipes
+    from lgpi_research.errors import SpecError
+    from lgpi_research.study import load_study, study_from_table
+
+    source = options["source"]
+    if source.endswith(".toml") or source in list_recipes():
+        told = {**options, **more}
+        given = [name for name in ("unit", "dimension", "formula", "cluster") if told.get(name)]
+        if given:
+            raise SpecError(
+                f"{', '.join('--' + name for name in given)} describe a table, and {source} is a "
+                "recipe, which says these things itself. Leave them out, or change the recipe."
+            )
+        return load_study(source)
+    reading = ("delimiter", "decimal", "thousands", "encoding", "sheet")
+    return study_from_table(
+        source,
+        unit=options["unit"],
+        dimensions=_dimensions(options["dimension"] or []),
+        negative=_names(options["negative"]),
+        scale=_scale(options["scale"]),
+        missing_codes=tuple(_number(code) for code in _names(options["missing_codes"])),
+        normalise=options["normalise"],
+        aggregate=options["aggregate"],
+        reading={name: options[name] for name in reading},
+        **more,
+    )
+
+
+def _show(study: Any, stage: str, out: Path | None, as_json: bool, **options: Any) -> None:
+    """Run one stage and show its results."""
+    from lgpi_research import report, tables
+    from lgpi_research.errors import SpecError
+
+    if out is not None:
+        report.check_output(out)
+    found = study.run(stages=(stage,), **options)
+    if not found:
+        raise SpecError(f"{study.recipe.name}: there is nothing to show for {stage}.")
+    if out is not None:
+        report.write_report([found], out, facts={"stage": stage})
+    if as_json:
+        texts = [json.loads(result.to_json()) for result in found.values()]
+        whole = texts[0] if len(texts) == 1 else {"results": texts}
+        print(json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1))
+        return
+    for result in found.values():
+        print(result.headline(), tables.to_text(result.summary()), *result.notes, "", sep="\n")
+    for note in study.notes:
+        print(note)
+
+
+def _checkpoints(out: Path) -> Path:
+    return out.absolute().with_name(f".{out.absolute().name}.checkpoints")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _dimensions(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    from lgpi_research.errors import Problems, SpecError
+
+    found: dict[str, tuple[str, ...]] = {}
+    problems = Problems("--dimension")
+    for text in texts:
+        name, mark, columns = text.partition("=")
+        if not (mark and name.strip() and _names(columns)):
+            problems.add(f"{text!r} must read name=column,column,…")
+        elif name.strip() in found:
+            problems.add(f"{name.strip()!r} is given twice.")
+        found[name.strip()] = _names(columns)
+    problems.raise_any(SpecError)
+    return found
+
+
+def _scale(text: str) -> tuple[float, float] | None:
+    from lgpi_research.errors import SpecError
+
+    if not text:
+        return None
+    low, _, high = text.partition("..")
+    try:
+        return (float(low), float(high))
+    except ValueError:
+        raise SpecError(f"--scale {text!r} must read low..high, such as 1..5.") from None
+
+
+def _one_of_each(names: list[str]) -> None:
+    from lgpi_research.errors import SpecError
+
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SpecError(f"Two recipes have the same file name: {', '.join(twice)}. Rename one.")
+
+
+def main() -> None:
+    """Run the command line."""
+    os.environ.setdefault("MPLBACKEND", "agg")
+    app()
+
+
+if __name__ == "__main__":
+    main()

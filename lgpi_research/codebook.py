@@ -1,0 +1,243 @@
+"""Codebook: what was asked. Facts about indicators that no analysis may change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lgpi_research.columns import to_numeric
+from lgpi_research.errors import DataError, Problems, SpecError, listing, nearest
+
+__all__ = ["Codebook", "Indicator"]
+
+DIRECTIONS = ("positive", "negative")
+MEASUREMENTS = ("reflective", "formative")
+
+
+@dataclass(frozen=True)
+class Indicator:
+    """One indicator or survey item.
+
+    Parameters
+    ----------
+    name : str
+        Column of the table.
+    label : str, optional
+        What a reader sees; the name if empty.
+    dimension : str, optional
+        Dimension of governance that the indicator belongs to.
+    direction : {"positive", "negative"}, default "positive"
+        Whether more is better.
+    scale : (float, float) or None
+        Smallest and largest possible value; values outside are errors in the data.
+    goalposts : (float, float) or None
+        Fixed worst and best values for normalisation, in the indicator's unit;
+        real values may lie beyond them.
+    missing_codes : tuple
+        Values that stand for "refused", "don't know", "not asked".
+    measurement : {"formative", "reflective"}, default "formative"
+        Reflective indicators are consequences of one trait, so they should agree;
+        formative ones make the trait up, so they need not.
+    unit : str, optional
+        Unit of the values.
+    made_from : tuple of str
+        Quantities that the indicator is computed or paid from, for the check that
+        an outcome does not contain what it is related to.
+
+    Raises
+    ------
+    SpecError
+        With every field that is not valid.
+
+    Examples
+    --------
+    >>> Indicator("wait", direction="negative", scale=(1, 5), missing_codes=(-99,)).label
+    'wait'
+    """
+
+    name: str
+    label: str = ""
+    dimension: str = ""
+    direction: str = "positive"
+    scale: tuple[float, float] | None = None
+    goalposts: tuple[float, float] | None = None
+    missing_codes: tuple[float | str, ...] = ()
+    measurement: str = "formative"
+    unit: str = ""
+    made_from: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = Problems(f"indicator {self.name!r}")
+        if not self.name:
+            problems.add("name: an indicator needs the name of its column.")
+        for field, allowed in (("direction", DIRECTIONS), ("measurement", MEASUREMENTS)):
+            value = getattr(self, field)
+            if value not in allowed:
+                hint = nearest(str(value), allowed)
+                problems.add(f"{field}: must be {' or '.join(allowed)}, got {value!r}.{hint}")
+        for field in ("scale", "goalposts"):
+            ends = getattr(self, field)
+            if ends is None:
+                continue
+            if len(ends) != 2 or not all(math.isfinite(end) for end in ends) or ends[0] >= ends[1]:
+                problems.add(f"{field}: needs two finite numbers, the lower first, got {ends}.")
+        problems.raise_any(SpecError)
+        object.__setattr__(self, "label", self.label or self.name)
+        object.__setattr__(self, "missing_codes", tuple(self.missing_codes))
+        object.__setattr__(self, "made_from", tuple(self.made_from))
+
+    @property
+    def sign(self) -> float:
+        """1.0 if more is better, otherwise -1.0."""
+        return 1.0 if self.direction == "positive" else -1.0
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """The indicators of a study, in order.
+
+    Parameters
+    ----------
+    indicators : tuple of Indicator
+        With distinct names.
+
+    Raises
+    ------
+    SpecError
+        If there is none, or a name occurs twice.
+
+    Examples
+    --------
+    >>> book = Codebook((Indicator("a", dimension="voice"), Indicator("b", dimension="voice")))
+    >>> book.dimensions
+    {'voice': ('a', 'b')}
+    """
+
+    indicators: tuple[Indicator, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "indicators", tuple(self.indicators))
+        names = self.names
+        problems = Problems("the codebook")
+        if not names:
+            problems.add("it has no indicator.")
+        for name in dict.fromkeys(names):
+            if names.count(name) > 1:
+                problems.add(f"{name}: described {names.count(name)} times; keep one.")
+        problems.raise_any(SpecError)
+
+    def __iter__(self) -> Iterator[Indicator]:
+        return iter(self.indicators)
+
+    def __len__(self) -> int:
+        return len(self.indicators)
+
+    def __getitem__(self, name: str) -> Indicator:
+        for indicator in self.indicators:
+            if indicator.name == name:
+                return indicator
+        hint = nearest(name, self.names)
+        raise SpecError(f"No indicator {name!r}.{hint} Known: {', '.join(self.names)}.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the indicators, in order."""
+        return tuple(indicator.name for indicator in self.indicators)
+
+    @property
+    def dimensions(self) -> dict[str, tuple[str, ...]]:
+        """Names of the indicators of each dimension, in order of appearance."""
+        found: dict[str, tuple[str, ...]] = {}
+        for indicator in self.indicators:
+            found[indicator.dimension] = (*found.get(indicator.dimension, ()), indicator.name)
+        return found
+
+    def select(self, names: tuple[str, ...]) -> Codebook:
+        """Return the codebook of some indicators, in the order of `names`."""
+        return Codebook(tuple(self[name] for name in names))
+
+    def read(self, frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        """Return the indicators as numbers, NaN where a missing code stands.
+
+        Parameters
+        ----------
+        frame : DataFrame of shape (n_rows, …)
+            Table with a column for each indicator.
+        where : str
+            What the table is called in messages.
+
+        Returns
+        -------
+        values : DataFrame of shape (n_rows, n_indicators)
+            float64, index of `frame`.
+        notes : tuple of str
+            How many values of each indicator were missing, by code.
+
+        Raises
+        ------
+        DataError
+            With every problem: a column that is absent or occurs twice, text among
+            numbers, infinite values, values outside the scale, nothing but missing.
+        """
+        problems = Problems(where)
+        columns = [str(name) for name in frame.columns]
+        for name in self.names:
+            if name not in columns:
+                problems.add(f"{name}: there is no such column.{nearest(name, columns)}")
+            elif columns.count(name) > 1:
+                problems.add(f"{name}: {columns.count(name)} columns have this name; keep one.")
+        problems.raise_any(DataError)
+        notes = []
+        blanked: dict[str, pd.Series] = {}
+        for indicator in self:
+            column = frame[indicator.name]
+            codes = _codes(column, indicator.missing_codes)
+            found = {code: int(n) for code, n in codes.items() if n}
+            if found:
+                told = ", ".join(f"{code} ({n})" for code, n in found.items())
+                notes.append(f"{indicator.name}: missing codes set aside: {told}.")
+            blanked[indicator.name] = column.mask(_matches(column, indicator.missing_codes))
+        values = to_numeric(pd.DataFrame(blanked, index=frame.index), self.names, where)
+        for indicator in self:
+            problems.extend(_problems(indicator, values[indicator.name].to_numpy()))
+        problems.raise_any(DataError)
+        return values, tuple(notes)
+
+
+def _matches(column: pd.Series, codes: tuple[float | str, ...]) -> pd.Series:
+    """Return where a column holds one of the missing codes, as a number or as text."""
+    if not codes:
+        return pd.Series(data=False, index=column.index)
+    texts = {str(code).strip() for code in codes}
+    found = column.isin(list(codes))
+    if not pd.api.types.is_numeric_dtype(column):
+        found |= column.astype("str").str.strip().isin(texts)
+    return found
+
+
+def _codes(column: pd.Series, codes: tuple[float | str, ...]) -> Mapping[float | str, int]:
+    return {code: int(_matches(column, (code,)).sum()) for code in codes}
+
+
+def _problems(indicator: Indicator, values: np.ndarray) -> list[str]:
+    """Return what is wrong with the numbers of one indicator."""
+    present = ~np.isnan(values)
+    if not present.any():
+        return [f"{indicator.name}: all {len(values)} values are missing."]
+    if indicator.scale is None:
+        return []
+    low, high = indicator.scale
+    outside = present & ((values < low) | (values > high))
+    if not outside.any():
+        return []
+    odd = listing([f"{value:g}" for value in np.unique(values[outside])])
+    rows = listing(np.flatnonzero(outside) + 1, most=3)
+    return [
+        f"{indicator.name}: {outside.sum()} of {present.sum()} values lie outside "
+        f"{low:g}..{high:g} ({odd}; rows {rows}). List missing codes in the codebook "
+        "(missing_codes), or correct the data or the scale."
+    ]

@@ -1,0 +1,223 @@
+"""Indicators: the waist of the package, a table of units by indicators with their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lgpi_research.blocks import digest
+from lgpi_research.codebook import Codebook
+from lgpi_research.columns import to_numeric
+from lgpi_research.errors import DataError, Problems, listing, nearest
+
+__all__ = ["Indicators"]
+
+
+@dataclass(frozen=True, eq=False)
+class Indicators:
+    """Units by indicators, with what is known of their errors.
+
+    Make one with `from_table`, or from a survey with `Survey.indicators`.
+
+    Attributes
+    ----------
+    values : DataFrame of shape (n_units, n_indicators)
+        float64, NaN where missing; the index is the unit.
+    codebook : Codebook
+        Of the columns of `values`, in their order.
+    std_errors : DataFrame of shape (n_units, n_indicators) or None
+        Standard errors in the units of the indicators; NaN where unknown.
+    groups : Series of length n_units or None
+        Group (country, oblast) that each unit lies in; the cluster of intervals.
+    labels : Series of length n_units or None
+        What a reader calls each unit.
+    notes : tuple of str
+        What was set aside on the way here.
+    """
+
+    values: pd.DataFrame
+    codebook: Codebook
+    std_errors: pd.DataFrame | None = None
+    groups: pd.Series | None = None
+    labels: pd.Series | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = Problems("the indicators")
+        units = self.values.index
+        if tuple(self.values.columns) != self.codebook.names:
+            problems.add("the columns are not those of the codebook, in its order.")
+        if units.has_duplicates:
+            twice = listing(units[units.duplicated()].unique())
+            problems.add(f"{units.duplicated().sum()} units occur more than once: {twice}.")
+        for name in ("std_errors", "groups", "labels"):
+            other = getattr(self, name)
+            if other is not None and not other.index.equals(units):
+                problems.add(f"{name}: the units are not those of the values.")
+        problems.raise_any(DataError)
+
+    @property
+    def units(self) -> pd.Index:
+        """The units, in order."""
+        return self.values.index
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of units, values and standard errors."""
+        errors = None if self.std_errors is None else self.std_errors
+        return digest([str(unit) for unit in self.units], self.values, errors)
+
+    @classmethod
+    def from_table(
+        cls,
+        frame: pd.DataFrame,
+        codebook: Codebook,
+        *,
+        unit: str,
+        std_errors: Mapping[str, str] | None = None,
+        group: str | None = None,
+        label: str | None = None,
+        where: str = "the table",
+    ) -> Indicators:
+        """Check a table and take its indicators.
+
+        Parameters
+        ----------
+        frame : DataFrame of shape (n_units, …)
+            One row a unit.
+        codebook : Codebook
+            Which columns are indicators, and what values they may have.
+        unit : str
+            Column that names the units; no two rows may share a name.
+        std_errors : mapping of str to str, optional
+            Indicator to the column of its standard errors, in the same unit.
+        group : str, optional
+            Column of the group that each unit lies in.
+        label : str, optional
+            Column of what a reader calls each unit.
+        where : str, default "the table"
+            What the table is called in messages.
+
+        Returns
+        -------
+        Indicators
+
+        Raises
+        ------
+        DataError
+            With every problem: unknown columns (and the nearest spelling), missing or
+            duplicated unit names, fewer than two units, text among numbers, infinite
+            values, values outside their scale, indicators that do not vary or have no
+            value, standard errors that are negative.
+
+        Examples
+        --------
+        >>> from lgpi_research.codebook import Indicator
+        >>> table = pd.DataFrame({"place": ["a", "b"], "voice": [0.2, 0.6]})
+        >>> Indicators.from_table(table, Codebook((Indicator("voice"),)), unit="place").values
+               voice
+        place
+        a        0.2
+        b        0.6
+        """
+        columns = [str(name) for name in frame.columns]
+        wanted = [unit, *(std_errors or {}).values(), *filter(None, (group, label))]
+        problems = Problems(where)
+        for name in wanted:
+            if name not in columns:
+                problems.add(f"{name}: there is no such column.{nearest(name, columns)}")
+            elif columns.count(name) > 1:
+                problems.add(f"{name}: {columns.count(name)} columns have this name; keep one.")
+        for name in std_errors or {}:
+            if name not in codebook.names:
+                hint = nearest(name, codebook.names)
+                problems.add(f"std_errors: {name} is no indicator of the codebook.{hint}")
+        problems.raise_any(DataError)
+        values, notes = codebook.read(frame, where)
+        key = frame[unit]
+        problems.extend(_key_problems(unit, key))
+        problems.extend(_constant(values))
+        errors = None
+        if std_errors:
+            errors = _errors(frame, codebook, std_errors, where)
+            problems.extend(_negative(errors))
+        problems.raise_any(DataError)
+        index = pd.Index(key.to_numpy(), name=unit)
+        return cls(
+            values.set_axis(index),
+            codebook,
+            None if errors is None else errors.set_axis(index),
+            None if group is None else frame[group].set_axis(index),
+            None if label is None else frame[label].astype("str").set_axis(index),
+            notes,
+        )
+
+    def select(self, names: tuple[str, ...]) -> Indicators:
+        """Return some of the indicators, in the order of `names`."""
+        errors = None if self.std_errors is None else self.std_errors[list(names)]
+        book = self.codebook.select(names)
+        return replace(self, values=self.values[list(names)], codebook=book, std_errors=errors)
+
+    def complete(self) -> tuple[Indicators, tuple[str, ...]]:
+        """Return the units that have every indicator, and a note on those set aside."""
+        missing = self.values.isna()
+        whole = ~missing.any(axis=1)
+        if whole.all():
+            return self, ()
+        per = missing.sum()
+        told = ", ".join(f"{name} {n}" for name, n in per[per > 0].items())
+        note = f"{int((~whole).sum())} of {len(whole)} units set aside for missing values ({told})."
+        kept: dict[str, Any] = {
+            name: None if part is None else part[whole]
+            for name in ("values", "std_errors", "groups", "labels")
+            for part in [getattr(self, name)]
+        }
+        return replace(self, **kept), (note,)
+
+
+def _key_problems(unit: str, key: pd.Series) -> list[str]:
+    problems = []
+    if len(key) < 2:
+        problems.append(f"there {'is one unit' if len(key) else 'are no units'}; an index needs 2.")
+    blank = key.isna()
+    if blank.any():
+        rows = listing(np.flatnonzero(blank) + 1, most=3)
+        problems.append(f"{unit}: {blank.sum()} rows have no unit (rows {rows}).")
+    twice = key.duplicated(keep=False) & ~blank
+    if twice.any():
+        names = listing(key[twice].unique())
+        problems.append(
+            f"{unit}: {key[twice].nunique()} units stand in more than one row ({names}). "
+            "Keep one row a unit, or name a column that tells them apart."
+        )
+    return problems
+
+
+def _constant(values: pd.DataFrame) -> list[str]:
+    spread = values.nunique()
+    return [
+        f"{name}: every value is {values[name].dropna().iloc[0]:g}; an indicator that does not "
+        "vary tells nothing. Leave it out."
+        for name in spread.index[spread == 1]
+        if len(values) > 1
+    ]
+
+
+def _errors(
+    frame: pd.DataFrame, codebook: Codebook, std_errors: Mapping[str, str], where: str
+) -> pd.DataFrame:
+    read = to_numeric(frame, std_errors.values(), where)
+    blank = pd.Series(np.nan, index=frame.index)
+    return pd.DataFrame(
+        {name: read[std_errors[name]] if name in std_errors else blank for name in codebook.names},
+        index=frame.index,
+    )
+
+
+def _negative(errors: pd.DataFrame) -> list[str]:
+    counts = (errors < 0).sum()
+    return [f"{name}: {n} standard errors are negative." for name, n in counts[counts > 0].items()]

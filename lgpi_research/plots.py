@@ -1,0 +1,204 @@
+"""Style and the few drawing primitives: every picture of the package is made of these."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lgpi_research.errors import DataError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "COLOURS",
+    "close",
+    "curve",
+    "heat",
+    "intervals",
+    "new_axes",
+    "save_figure",
+    "scatter",
+    "styled",
+]
+
+# Okabe and Ito's palette, told apart with any kind of colour vision.
+COLOURS = {
+    "main": "#0072B2",
+    "second": "#D55E00",
+    "third": "#009E73",
+    "quiet": "#8A8F98",
+    "text": "#22262B",
+}
+
+MANY = 60
+"""Rows from which labels would be unreadable, and are left out."""
+
+WRAP = 34  # letters of a row's label before it is broken
+
+_STYLE: Any = {
+    "axes.edgecolor": COLOURS["quiet"],
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelcolor": COLOURS["text"],
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.labelsize": 9.5,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 110,
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "grid.color": "#E4E7EB",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 160,
+    "svg.hashsalt": "lgpi",
+    "text.color": COLOURS["text"],
+    "xtick.color": COLOURS["text"],
+    "ytick.color": COLOURS["text"],
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the package's style, leaving the user's settings as they were.
+
+    Only the settings of the style are put back: a notebook's backend sets others when the
+    first figure is made, and must keep them.
+    """
+    import matplotlib as mpl
+
+    before = {name: mpl.rcParams[name] for name in _STYLE}
+    mpl.rcParams.update(_STYLE)
+    try:
+        yield
+    finally:
+        mpl.rcParams.update(before)
+
+
+def new_axes(ax: Axes | None = None, size: tuple[float, float] = (6.4, 4.0)) -> Axes:
+    """Return `ax`, or axes on a new pyplot figure of `size` inches."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    with styled():
+        return plt.subplots(figsize=size)[1]
+
+
+def describe(ax: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
+    """Set the title and the labels of the axes, where they are not empty."""
+    with styled():
+        for text, put in ((title, ax.set_title), (x, ax.set_xlabel), (y, ax.set_ylabel)):
+            if text:
+                put(text)
+    return ax
+
+
+def close(ax: Axes) -> None:
+    """Forget the figure of `ax`, for whoever makes many."""
+    import matplotlib.pyplot as plt
+
+    plt.close(ax.figure)  # type: ignore[arg-type]
+
+
+def intervals(
+    ax: Axes,
+    labels: Sequence[str],
+    middle: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    *,
+    colour: str = "main",
+    label: str | None = None,
+) -> Axes:
+    """Draw one horizontal interval with its point for each label, the first on top.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    labels : sequence of str, length n
+        One a row; shown if there are at most `MANY`.
+    middle, low, high : ndarray of shape (n,)
+        Point and ends of each interval, in the units of the horizontal axis.
+    colour : str
+        A key of `COLOURS`.
+    label : str or None
+        Entry of the legend.
+    """
+    with styled():
+        rows = np.arange(len(labels))
+        many = len(labels) > MANY
+        thick, alpha = (0.6, 0.45) if many else (2.0, 0.7)
+        ax.hlines(rows, low, high, color=COLOURS[colour], linewidth=thick, alpha=alpha)
+        size, dot = (1.5, COLOURS["text"]) if many else (18.0, COLOURS[colour])
+        ax.scatter(middle, rows, s=size, color=dot, zorder=3, linewidths=0, label=label)
+        if many:
+            ax.set_yticks([])
+        else:
+            ax.set_yticks(rows, ["\n".join(textwrap.wrap(text, WRAP)) for text in labels])
+        ax.set_ylim(len(labels) - 0.4, -0.6)
+        ax.grid(visible=False, axis="y")
+    return ax
+
+
+def scatter(ax: Axes, x: np.ndarray, y: np.ndarray, *, colour: str = "main") -> Axes:
+    """Draw points, fainter the more there are."""
+    with styled():
+        alpha = float(np.clip(30.0 / np.sqrt(max(len(x), 1)), 0.25, 0.9))
+        ax.scatter(x, y, s=14, color=COLOURS[colour], alpha=alpha, linewidths=0)
+    return ax
+
+
+def curve(ax: Axes, x: np.ndarray, y: np.ndarray, *, colour: str = "main") -> Axes:
+    """Draw a line through points in the order of `x`."""
+    with styled():
+        order = np.argsort(x, kind="stable")
+        ax.plot(x[order], y[order], color=COLOURS[colour], linewidth=1.6)
+    return ax
+
+
+def heat(ax: Axes, values: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> Axes:
+    """Draw a matrix of shares in [0, 1], rows downwards."""
+    with styled():
+        image = ax.imshow(values, aspect="auto", cmap="Blues", vmin=0.0, vmax=1.0)
+        ax.set_yticks(np.arange(len(rows)), rows)
+        ax.set_xticks(np.arange(len(columns)), columns)
+        ax.grid(visible=False)
+        ax.figure.colorbar(image, ax=ax, shrink=0.8, label="share of draws")
+    return ax
+
+
+def save_figure(ax: Axes, path: str | Path) -> Path:
+    """Write the figure of `ax` as PNG or PDF, with the same bytes each time.
+
+    Raises
+    ------
+    DataError
+        If the ending is another one, or the file cannot be written.
+    """
+    target = Path(path)
+    dates: dict[str, dict[str, None]] = {
+        ".png": {"Software": None},
+        ".pdf": {"CreationDate": None},
+        ".svg": {"Date": None},
+    }
+    if target.suffix not in dates:
+        raise DataError(f"{target.name}: figures are written as {', '.join(dates)}.")
+    figure: Figure = ax.figure  # type: ignore[assignment]
+    try:
+        with styled():
+            figure.savefig(target, metadata=dates[target.suffix])
+    except OSError as error:
+        raise DataError(f"Cannot write {target.name}: {error.strerror or error}.") from error
+    return target

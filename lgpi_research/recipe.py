@@ -1,0 +1,614 @@
+"""Recipes: one TOML file into the nouns of a study, every problem with its line.
+
+A recipe is data, not code: it is parsed and checked, paths stay inside its own folder,
+and formulas name columns and a short list of functions.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lgpi_research import datasets
+from lgpi_research.codebook import Codebook, Indicator
+from lgpi_research.errors import DataError, LGPIError, Problems, SpecError, nearest
+from lgpi_research.formula import parse_formula
+from lgpi_research.readers import read_table
+from lgpi_research.registry import Method, resolve
+from lgpi_research.spec import IndexSpec, LinkDesign, Variation
+from lgpi_research.survey import SurveyDesign
+
+__all__ = [
+    "Exclusion",
+    "PublishedScore",
+    "Recipe",
+    "Source",
+    "find_recipe",
+    "outcome_of",
+    "read_recipe",
+    "with_score_columns",
+]
+
+SCORE = "score"
+"""Name of the index score in the formula of a link."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A table that a recipe names, with what is known of it."""
+
+    name: str
+    frame: pd.DataFrame
+    digest: str
+    columns: Mapping[str, datasets.Column] = field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
+    citation: str = ""
+    bibtex: str = ""
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Rows that a study leaves out, and why."""
+
+    column: str
+    equals: float | str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PublishedScore:
+    """A score that comes with standard errors, and their columns."""
+
+    score: str
+    std_error: str
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """A recipe that has been read: the nouns of a study, and its tables.
+
+    Attributes
+    ----------
+    name : str
+        Name of the file without its ending.
+    title, question : str
+        What is studied, and in which words.
+    unit, cluster : str
+        Columns of the unit and of the cluster that it lies in (empty if none).
+    unit_label : str
+        Column whose text names a unit for readers; the unit if empty.
+    sources : tuple of Source
+        The tables; the first one leads, the others describe its units.
+    exclusions : tuple of Exclusion
+        Rows to be left out.
+    codebook : Codebook or None
+        What was asked; None if only columns of a table are linked.
+    survey : SurveyDesign or None
+        Who was asked, if the first table holds answers.
+    spec : IndexSpec or None
+        What the analyst chose.
+    variation : Variation
+        What of it is varied.
+    coefficients : tuple of str
+        Reliability coefficients.
+    published : tuple of PublishedScore
+        Scores whose reliability follows from their standard errors.
+    links : mapping of str to LinkDesign
+        What is claimed, by name.
+    """
+
+    name: str
+    title: str
+    question: str
+    unit: str
+    cluster: str
+    unit_label: str
+    sources: tuple[Source, ...]
+    exclusions: tuple[Exclusion, ...]
+    codebook: Codebook | None
+    survey: SurveyDesign | None
+    spec: IndexSpec | None
+    variation: Variation
+    coefficients: tuple[str, ...]
+    published: tuple[PublishedScore, ...]
+    links: Mapping[str, LinkDesign]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Ends(_Part):
+    low: float
+    high: float
+
+
+class _Method(_Part):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    method: str
+
+
+class _Exclude(_Part):
+    column: str
+    equals: float | str
+    reason: Annotated[str, Field(min_length=1)]
+
+
+class _Study(_Part):
+    title: Annotated[str, Field(min_length=1)]
+    question: str = ""
+    unit: str
+    unit_label: str = ""
+    cluster: str = ""
+    sources: Annotated[list[str], Field(min_length=1)]
+    exclude: list[_Exclude] = []
+
+
+class _Indicator(_Part):
+    name: str
+    label: str = ""
+    dimension: Annotated[str, Field(min_length=1)]
+    direction: Literal["positive", "negative"] = "positive"
+    scale: _Ends | None = None
+    goalposts: _Ends | None = None
+    missing_codes: list[float | str] = []
+    measurement: Literal["reflective", "formative"] = "formative"
+    unit: str = ""
+    made_from: list[str] = []
+
+
+class _Survey(_Part):
+    psu: str
+    stratum: str | None = None
+    weight: str | None = None
+
+
+class _Index(_Part):
+    name: str = "index"
+    label: str = ""
+    normalise: str | _Method
+    weights: str | dict[str, float] = "equal"
+    aggregate: str | _Method = "arithmetic"
+
+
+class _Published(_Part):
+    score: str
+    std_error: str
+
+
+class _Reliability(_Part):
+    coefficients: list[str] = ["alpha", "omega"]
+    published: list[_Published] = []
+
+
+class _Alternatives(_Part):
+    normalise: list[str | _Method] = []
+    aggregate: list[str | _Method] = []
+
+
+class _Sensitivity(_Part):
+    concentration: Annotated[float, Field(gt=0)] | None = 50.0
+    alternatives: _Alternatives = _Alternatives()
+
+
+class _Link(_Part):
+    name: str = ""
+    formula: str
+    cluster: str
+    estimator: str = "ols"
+    measure: str = ""
+    outcome_label: str = ""
+    measure_label: str = ""
+    measure_unit: str = ""
+    per: Annotated[float, Field(gt=0)] = 0.1
+    smallest_slope: Annotated[float, Field(gt=0)] | None = None
+    estimand_group: str = ""
+    mechanical: dict[str, str] = {}
+
+
+class _File(_Part):
+    study: _Study
+    indicator: Annotated[list[_Indicator], Field(min_length=1)]
+    survey: _Survey | None = None
+    index: _Index
+    reliability: _Reliability = _Reliability()
+    sensitivity: _Sensitivity = _Sensitivity()
+    link: list[_Link] = []
+
+    @model_validator(mode="after")
+    def _names(self) -> _File:
+        names = [link.name for link in self.link]
+        if len(names) > 1 and (len(set(names)) < len(names) or "" in names):
+            raise ValueError("link: with more than one link, each needs a name of its own")
+        return self
+
+
+def outcome_of(design: LinkDesign) -> str:
+    """Return the column that is left of the ``~``."""
+    return parse_formula(design.formula).outcome.column
+
+
+def with_score_columns(design: LinkDesign, spec: IndexSpec | None) -> LinkDesign:
+    """Return the design with the indicators of the score, if that is its outcome."""
+    if spec is None or outcome_of(design) != SCORE:
+        return design
+    return design.change(score_columns=spec.indicators)
+
+
+def find_recipe(recipe: str | Path) -> Path:
+    """Return the file of a recipe: a path, or the name of one that ships with the project.
+
+    Raises
+    ------
+    SpecError
+        If there is neither; the message lists the shipped names.
+    """
+    text = str(recipe)
+    if text.endswith(".toml"):
+        path = Path(text)
+        if path.is_dir():
+            raise SpecError(f"{path.name} is a folder; a recipe is a TOML file.")
+        if not path.is_file():
+            beside = [p.name for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+            raise SpecError(f"There is no recipe {path.name!r}.{nearest(path.name, beside)}")
+        return path
+    return datasets.recipe_path(text)
+
+
+def read_recipe(recipe: str | Path) -> Recipe:
+    """Read a recipe and its tables, and check the whole.
+
+    Parameters
+    ----------
+    recipe : str or Path
+        A path that ends in ``.toml``, or the name of a shipped recipe.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    SpecError
+        With every problem of the recipe and its line: unknown keys (and the nearest
+        spelling), values of the wrong kind, methods or columns that do not exist,
+        formulas that cannot be read, paths that leave the recipe's folder.
+    DataError
+        If a table cannot be read.
+
+    Examples
+    --------
+    >>> read_recipe("ukraine").spec.indicators[:2]
+    ('e_petitions', 'e_consultations')
+    """
+    path = find_recipe(recipe)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        raw = tomllib.loads(text)
+    except OSError as error:
+        raise SpecError(f"Cannot read {path.name}: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path.name} is not UTF-8 text (byte {error.start}).") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path.name} is not valid TOML: {error}.") from error
+    lines = _lines(text)
+    problems = Problems(path.name)
+    try:
+        told = _File.model_validate(raw)
+    except ValidationError as error:
+        problems.extend(_explain(item, lines) for item in error.errors(include_url=False))
+        problems.raise_any(SpecError)
+        raise
+    sources = _sources(told.study.sources, path.parent, lines, problems)
+    problems.raise_any(SpecError)
+    return _build(path.stem, told, sources, lines, problems)
+
+
+def _build(
+    name: str, told: _File, sources: tuple[Source, ...], lines: _Lines, problems: Problems
+) -> Recipe:
+    """Make the nouns, collecting what each of them refuses."""
+    facts: dict[str, datasets.Column] = {}
+    for source in reversed(sources):
+        facts.update(source.columns)
+    indicators = []
+    for number, entry in enumerate(told.indicator):
+        with _collect(problems, lines, ("indicator", number)):
+            indicators.append(_indicator(entry, facts.get(entry.name)))
+    codebook = spec = survey = None
+    variation = Variation()
+    with _collect(problems, lines, ("indicator", 0)):
+        codebook = Codebook(tuple(indicators)) if indicators else None
+    if codebook is not None and len(indicators) == len(told.indicator):
+        with _collect(problems, lines, ("index",)):
+            spec = IndexSpec.from_codebook(
+                told.index.name,
+                codebook,
+                normalise=_method(told.index.normalise),
+                weights=told.index.weights,
+                aggregate=_method(told.index.aggregate),
+            )
+            resolve("normaliser", _without_basis(spec.normalise))
+    alternatives = told.sensitivity.alternatives
+    with _collect(problems, lines, ("sensitivity",)):
+        variation = Variation(
+            told.sensitivity.concentration,
+            tuple(_method(item) for item in alternatives.normalise),
+            tuple(_method(item) for item in alternatives.aggregate),
+        )
+        if spec is not None:
+            variation.specifications(spec)
+    if told.survey is not None:
+        with _collect(problems, lines, ("survey",)):
+            survey = SurveyDesign(place=told.study.unit, **told.survey.model_dump())
+    for number, coefficient in enumerate(told.reliability.coefficients):
+        with _collect(problems, lines, ("reliability", "coefficients", number)):
+            resolve("coefficient", coefficient)
+    lineage = {column: fact.made_from for column, fact in facts.items()}
+    lineage |= {item.name: item.made_from for item in indicators if item.made_from}
+    links: dict[str, LinkDesign] = {}
+    for number, claim in enumerate(told.link):
+        with _collect(problems, lines, ("link", number)):
+            design = LinkDesign(**claim.model_dump(exclude={"name"}), lineage=lineage)
+            if outcome_of(design) == SCORE and not design.outcome_label:
+                design = design.change(outcome_label=told.index.label)
+            links[claim.name or "link"] = with_score_columns(design, spec)
+    problems.extend(_column_problems(told, sources, lines))
+    problems.raise_any(SpecError)
+    if codebook is None or spec is None:
+        raise SpecError(f"{name}: the recipe describes no index.")
+    study = told.study
+    return Recipe(
+        name=name,
+        title=study.title,
+        question=study.question,
+        unit=study.unit,
+        cluster=study.cluster,
+        unit_label=study.unit_label or study.unit,
+        sources=sources,
+        exclusions=tuple(Exclusion(**item.model_dump()) for item in study.exclude),
+        codebook=codebook,
+        survey=survey,
+        spec=spec,
+        variation=variation,
+        coefficients=tuple(told.reliability.coefficients),
+        published=tuple(PublishedScore(**p.model_dump()) for p in told.reliability.published),
+        links=MappingProxyType(links),
+    )
+
+
+def _method(told: str | _Method) -> str | Method:
+    if isinstance(told, str):
+        return told
+    return Method(told.method, told.model_extra or {})
+
+
+def _without_basis(method: Any) -> Any:
+    if isinstance(method, Method):
+        return Method(method.name, {k: v for k, v in method.options.items() if k != "basis"})
+    return method
+
+
+def _indicator(told: _Indicator, fact: datasets.Column | None) -> Indicator:
+    """Return an indicator; what the recipe leaves open is taken from the data's manifest."""
+
+    def ends(given: _Ends | None, known: tuple[float, float] | None) -> tuple[float, float] | None:
+        return known if given is None else (given.low, given.high)
+
+    scale = None
+    if fact is not None and fact.low is not None and fact.high is not None:
+        scale = (fact.low, fact.high)
+    return Indicator(
+        name=told.name,
+        label=told.label or (fact.label if fact else ""),
+        dimension=told.dimension,
+        direction=told.direction,
+        scale=ends(told.scale, scale),
+        goalposts=ends(told.goalposts, fact.goalposts if fact else None),
+        missing_codes=tuple(told.missing_codes),
+        measurement=told.measurement,
+        unit=told.unit or (fact.unit if fact else ""),
+        made_from=tuple(told.made_from) or (fact.made_from if fact else ()),
+    )
+
+
+def _sources(
+    names: list[str], folder: Path, lines: _Lines, problems: Problems
+) -> tuple[Source, ...]:
+    """Load shipped data sets by name, and tables that lie in the recipe's folder."""
+    found = []
+    known = datasets.list_datasets()["name"].tolist()
+    for name in names:
+        where = lines.find(("study", "sources"))
+        if name in known:
+            data = datasets.load_dataset(name)
+            facts = (data.columns, data.caveats, data.citation, data.bibtex)
+            found.append(Source(name, data.frame, data.digest, *facts))
+            continue
+        if not re.search(r"\.\w+$", name):
+            problems.add(
+                f"line {where}: study.sources: {name!r} is neither a shipped data set nor a file "
+                f"with an ending.{nearest(name, known)} Shipped: {', '.join(known)}."
+            )
+            continue
+        home = folder.resolve()
+        target = (home / name).resolve()
+        if not target.is_relative_to(home):
+            problems.add(
+                f"line {where}: study.sources: {name!r} leaves the folder of the recipe. "
+                "Put the table beside the recipe."
+            )
+            continue
+        try:
+            table = read_table(target)
+        except DataError as error:
+            problems.add(f"line {where}: study.sources: {_indent(error)}")
+            continue
+        found.append(Source(name, table.frame, table.digest, caveats=table.notes))
+    return tuple(found)
+
+
+def _column_problems(told: _File, sources: tuple[Source, ...], lines: _Lines) -> list[str]:
+    """Return, with lines, every column that the recipe names and no table has."""
+    columns = [str(name) for source in sources for name in source.frame.columns]
+    wanted: list[tuple[tuple[str | int, ...], str]] = [(("study", "unit"), told.study.unit)]
+    for key in ("unit_label", "cluster"):
+        wanted.append((("study", key), getattr(told.study, key)))
+    for number, item in enumerate(told.study.exclude):
+        wanted.append((("study", "exclude", number, "column"), item.column))
+    for number, entry in enumerate(told.indicator):
+        wanted.append((("indicator", number, "name"), entry.name))
+    for number, pair in enumerate(told.reliability.published):
+        wanted.append((("reliability", "published", number), pair.score))
+        wanted.append((("reliability", "published", number), pair.std_error))
+    if told.survey is not None:
+        for key in ("psu", "stratum", "weight"):
+            wanted.append((("survey", key), getattr(told.survey, key) or ""))
+    for number, link in enumerate(told.link):
+        try:
+            parsed = parse_formula(link.formula)
+        except SpecError:
+            continue  # reported by the link design
+        used = [name for name in parsed.columns if name != SCORE]
+        wanted += [(("link", number, "formula"), name) for name in used]
+        if link.cluster != "none":
+            wanted.append((("link", number, "cluster"), link.cluster))
+    return [
+        f"line {lines.find(place)}: {_dotted(place)}: there is no column {name!r}."
+        f"{nearest(name, columns)}"
+        for place, name in wanted
+        if name and name not in columns
+    ]
+
+
+class _collect:
+    """Turn an error raised inside into problems with the line of a part of the recipe."""
+
+    def __init__(self, problems: Problems, lines: _Lines, place: tuple[str | int, ...]) -> None:
+        self.problems, self.lines, self.place = problems, lines, place
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        if not isinstance(error, LGPIError):
+            return False
+        where = self.lines.find(self.place)
+        self.problems.add(f"line {where}: {_dotted(self.place)}: {_indent(error)}")
+        return True
+
+
+def _indent(error: Exception) -> str:
+    return str(error).replace("\n", "\n    ")
+
+
+def _dotted(place: tuple[str | int, ...]) -> str:
+    text = ""
+    for part in place:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+class _Lines:
+    """Where the tables and keys of a TOML text stand."""
+
+    def __init__(self, places: dict[tuple[str | int, ...], int]) -> None:
+        self.places = places
+
+    def find(self, place: tuple[str | int, ...]) -> int:
+        """Return the line of a place, or of the nearest thing around it."""
+        for end in range(len(place), 0, -1):
+            if place[:end] in self.places:
+                return self.places[place[:end]]
+        return 1
+
+
+_HEADER = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
+_KEY = re.compile(r"^\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=")
+
+
+def _lines(text: str) -> _Lines:
+    """Find the line of each header and key; TOML that parses needs no more than this."""
+    places: dict[tuple[str | int, ...], int] = {}
+    counts: dict[tuple[str, ...], int] = {}
+    prefix: tuple[str | int, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            names = tuple(part.strip().strip("\"'") for part in header.group(2).split("."))
+            if header.group(1) == "[[":
+                counts[names] = counts.get(names, -1) + 1
+            prefix = ()
+            for end in range(1, len(names) + 1):
+                prefix += (names[end - 1],)
+                if names[:end] in counts:
+                    prefix += (counts[names[:end]],)
+            places.setdefault(prefix, number)
+            places.setdefault(prefix[:1], number)
+        elif key := _KEY.match(line):
+            parts = tuple(part.strip().strip("\"'") for part in key.group(1).split("."))
+            places.setdefault((*prefix, *parts), number)
+    return _Lines(places)
+
+
+_MESSAGES = {
+    "missing": "is missing",
+    "extra_forbidden": "is no key of a recipe",
+    "string_type": "must be text",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+}
+
+
+def _explain(error: Any, lines: _Lines) -> str:
+    """Return one line for one finding of the validator, in the words of this package."""
+    place = tuple(part for part in error["loc"] if not _is_branch(part))
+    kind = error["type"]
+    message = _MESSAGES.get(kind, "")
+    if kind == "extra_forbidden":
+        allowed = _keys(place[:-1])
+        message += f".{nearest(str(place[-1]), allowed)} Keys: {', '.join(allowed)}"
+    elif not message:
+        message = str(error["msg"]).removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+    where = f"{_dotted(place)}: " if place else ""
+    return f"line {lines.find(place)}: {where}{message}."
+
+
+def _is_branch(part: str | int) -> bool:
+    """Return whether a part of an error's place names a branch of a union, not a key."""
+    return isinstance(part, str) and part in {"str", "float", "_Method", "dict[str,float]"}
+
+
+def _keys(place: tuple[str | int, ...]) -> tuple[str, ...]:
+    """Return the keys that are allowed in a part of a recipe."""
+    parts: dict[tuple[str, ...], type[_Part]] = {
+        (): _File,
+        ("study",): _Study,
+        ("study", "exclude"): _Exclude,
+        ("indicator",): _Indicator,
+        ("indicator", "scale"): _Ends,
+        ("indicator", "goalposts"): _Ends,
+        ("survey",): _Survey,
+        ("index",): _Index,
+        ("reliability",): _Reliability,
+        ("reliability", "published"): _Published,
+        ("sensitivity",): _Sensitivity,
+        ("sensitivity", "alternatives"): _Alternatives,
+        ("link",): _Link,
+    }
+    names = tuple(part for part in place if isinstance(part, str))
+    return tuple(parts[names].model_fields) if names in parts else ()

@@ -1,0 +1,445 @@
+"""Study: a recipe with its data, run from answers or indicators to the link."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lgpi_research.codebook import Codebook, Indicator
+from lgpi_research.errors import DataError, Problems, SpecError, listing, nearest
+from lgpi_research.indicators import Indicators
+from lgpi_research.links import check_mechanical, link_autonomy
+from lgpi_research.readers import read_table
+from lgpi_research.recipe import (
+    SCORE,
+    Exclusion,
+    Recipe,
+    Source,
+    outcome_of,
+    read_recipe,
+    with_score_columns,
+)
+from lgpi_research.registry import use
+from lgpi_research.reliability import assess_reliability
+from lgpi_research.results import Result
+from lgpi_research.scoring import Scores, score_index
+from lgpi_research.sensitivity import assess_sensitivity
+from lgpi_research.spec import IndexSpec, LinkDesign, Variation
+from lgpi_research.streams import root_seed
+from lgpi_research.survey import Survey, SurveyDesign
+
+__all__ = ["Study", "StudyResults", "load_study", "study_from_table"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A recipe and its data.
+
+    Make one with `load_study`.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        The nouns: codebook, survey design, specification, variation, links.
+    table : DataFrame of shape (n_units, …)
+        Units after exclusions, with every column that the links need.
+    survey : Survey or None
+        Answers, if the first table holds them.
+    notes : tuple of str
+        What was left out and joined, with counts, and the caveats of the data.
+    """
+
+    recipe: Recipe
+    table: pd.DataFrame
+    survey: Survey | None
+    notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        told = self.recipe
+        parts = [f"{len(self.table):,} rows"]
+        if told.codebook is not None:
+            dimensions = len(told.codebook.dimensions)
+            parts.append(f"{len(told.codebook)} indicators in {dimensions} dimension(s)")
+        parts.append(f"links: {', '.join(told.links) or 'none'}")
+        return f"Study {told.name!r}: {told.title}\n{'; '.join(parts)}"
+
+    @property
+    def spec(self) -> IndexSpec:
+        """The specification of the index.
+
+        Raises
+        ------
+        SpecError
+            If the study has no index, only columns that are linked.
+        """
+        if self.recipe.spec is None:
+            raise SpecError(f"{self.recipe.name}: no dimension is named, so there is no index.")
+        return self.recipe.spec
+
+    def indicators(self) -> Indicators:
+        """Return the units by indicators of the index.
+
+        Raises
+        ------
+        SpecError
+            If the study has no index.
+        DataError
+            With every problem of the columns.
+        """
+        if self.survey is not None:
+            return self.survey.indicators()
+        if self.recipe.codebook is None:
+            raise SpecError(f"{self.recipe.name}: no dimension is named, so there is no index.")
+        return Indicators.from_table(
+            self.table,
+            self.recipe.codebook,
+            unit=self.recipe.unit,
+            group=self.recipe.cluster or None,
+            label=self.recipe.unit_label if self.recipe.unit_label != self.recipe.unit else None,
+            where=self.recipe.sources[0].name,
+        )
+
+    def reliability(
+        self, *, seed: int | None = None, n_jobs: int | None = None
+    ) -> dict[str, Result]:
+        """Return the reliability of answers or indicators, and of published scores."""
+        data = self.indicators() if self.survey is None else self.survey
+        found: dict[str, Result] = {}
+        dimensions = self.recipe.codebook.dimensions if self.recipe.codebook else {}
+        if any(len(names) > 1 for names in dimensions.values()):
+            found["reliability"] = assess_reliability(
+                data, coefficients=self.recipe.coefficients, seed=seed, n_jobs=n_jobs
+            )
+        return found | self._published()
+
+    def _published(self) -> dict[str, Result]:
+        """Return the reliability of scores that come with standard errors."""
+        found: dict[str, Result] = {}
+        for pair in self.recipe.published:
+            scores = Indicators.from_table(
+                self.table,
+                Codebook((Indicator(pair.score),)),
+                unit=self.recipe.unit,
+                std_errors={pair.score: pair.std_error},
+                group=self.recipe.cluster or None,
+                where=self.recipe.sources[0].name,
+            )
+            found[f"reliability of {pair.score}"] = assess_reliability(scores, coefficients=())
+        return found
+
+    def scores(self) -> Scores:
+        """Return the index of the recipe."""
+        return score_index(self.indicators(), self.spec, label=self.recipe.title)
+
+    def link_table(self, scores: Scores | None) -> pd.DataFrame:
+        """Return the table of the units with their scores, missing where a unit has none."""
+        if scores is None:
+            return self.table
+        # Units are matched as text: a survey names its places so, whatever the table holds.
+        score = scores.frame["score"].set_axis(scores.frame["unit"].astype("str"))
+        units = self.table[self.recipe.unit].astype("str")
+        return self.table.assign(**{SCORE: units.map(score)})
+
+    def run(
+        self,
+        *,
+        n_draws: int = 16_384,
+        seed: int | None = None,
+        n_jobs: int | None = None,
+        checkpoint: str | Path | None = None,
+        stages: tuple[str, ...] = ("reliability", "scores", "sensitivity", "link"),
+    ) -> StudyResults:
+        """Run the recipe.
+
+        Parameters
+        ----------
+        n_draws : int, default 16384
+            Draws of the weight sensitivity.
+        seed : int or None
+            Seed of everything random; a fresh one is drawn and recorded if None.
+        n_jobs : int or None
+            Workers; None takes joblib's context. Results do not depend on them.
+        checkpoint : path, optional
+            Folder that keeps finished blocks, so that an interrupted run goes on.
+        stages : tuple of str
+            Which stages to run: ``reliability``, ``scores``, ``sensitivity``, ``link``.
+
+        Returns
+        -------
+        StudyResults
+
+        Raises
+        ------
+        DataError, SpecError, MethodError
+            From the stage that cannot go on.
+
+        Examples
+        --------
+        >>> results = load_study("eu").run(stages=("scores",))
+        >>> results["scores"].frame["unit"].iloc[0]
+        'AT11'
+        """
+        root = root_seed(seed)
+        found: dict[str, Result] = {}
+        say = self._say
+        links = self.recipe.links if "link" in stages else {}
+        for design in links.values():  # refused before anything that takes time
+            check_mechanical(design, [*design.score_columns, outcome_of(design)])
+        if "reliability" in stages:
+            say("reliability")
+            found |= self.reliability(seed=root, n_jobs=n_jobs)
+        scores = None
+        if "scores" in stages or (self.recipe.spec is not None and "link" in stages):
+            say("index")
+            scores = self.scores()
+        if scores is not None and "scores" in stages:
+            found["scores"] = scores
+        if "sensitivity" in stages:
+            say("weight sensitivity")
+            found["sensitivity"] = assess_sensitivity(
+                self.indicators(),
+                self.spec,
+                self.recipe.variation,
+                n_draws=n_draws,
+                seed=root,
+                n_jobs=n_jobs,
+                checkpoint=checkpoint,
+                label=self.recipe.title,
+            )
+        table = self.link_table(scores) if links else self.table
+        for name, design in links.items():
+            say(f"link: {name}")
+            key = "link" if len(links) == 1 else f"link: {name}"
+            found[key] = link_autonomy(table, self._informed(design))
+        return StudyResults(self, found, root)
+
+    def _informed(self, design: LinkDesign) -> LinkDesign:
+        """Return the design with the reliability of its score, where the study knows it."""
+        known = [result.details["reliability"] for result in self._published().values()]
+        if known and outcome_of(design) == SCORE:
+            return design.change(score_reliability=known[0])
+        return design
+
+    def _say(self, stage: str) -> None:
+        logger.info("%s: %s", self.recipe.name, stage)
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResults(Mapping[str, Result]):
+    """The results of a study, by name, in the order of the stages."""
+
+    study: Study
+    results: Mapping[str, Result]
+    seed: int
+
+    def __getitem__(self, name: str) -> Result:
+        try:
+            return self.results[name]
+        except KeyError:
+            raise KeyError(f"No result {name!r}; there are {', '.join(self.results)}.") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __repr__(self) -> str:
+        return "\n".join([self.study.recipe.title, *self.sentences()])
+
+    def sentences(self) -> list[str]:
+        """Return what was found, one plain sentence a result."""
+        return [result.headline() for result in self.results.values()]
+
+
+def load_study(recipe: str | Path) -> Study:
+    """Read a recipe and its data.
+
+    Parameters
+    ----------
+    recipe : str or Path
+        The name of a recipe that ships with the project, or a path to a ``.toml`` file.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    SpecError
+        With every problem of the recipe and its line.
+    DataError
+        If a table cannot be read or joined, or nothing is left after exclusions.
+
+    Examples
+    --------
+    >>> load_study("ukraine")
+    Study 'ukraine': Ukraine: hromadas, 2021
+    1,438 rows; 9 indicators in 2 dimension(s); links: own revenue share
+    """
+    told = read_recipe(recipe)
+    lead = told.sources[0]
+    notes = [f"{source.name}: {caveat}" for source in told.sources for caveat in source.caveats]
+    frame = lead.frame
+    for item in told.exclusions:
+        frame, note = _exclude(frame, item)
+        notes.insert(0, note)
+    if not len(frame):
+        raise DataError(f"{told.name}: the exclusions leave no row.")
+    survey = None
+    if told.survey is not None and told.codebook is not None:
+        survey = Survey(frame, told.codebook, told.survey)
+        frame = frame[[told.unit]].drop_duplicates().reset_index(drop=True)
+    for other in told.sources[1:]:
+        frame, note = _join(frame, other, told.unit)
+        notes.append(note)
+    return Study(told, frame, survey, tuple(notes))
+
+
+def study_from_table(
+    path: str | Path,
+    *,
+    dimensions: Mapping[str, tuple[str, ...]],
+    unit: str = "",
+    negative: tuple[str, ...] = (),
+    reflective: tuple[str, ...] = (),
+    scale: tuple[float, float] | None = None,
+    missing_codes: tuple[float | str, ...] = (),
+    normalise: str = "zscore",
+    aggregate: str = "arithmetic",
+    concentration: float = 50.0,
+    formula: str = "",
+    cluster: str = "",
+    survey: Mapping[str, str] | None = None,
+    reading: Mapping[str, Any] | None = None,
+) -> Study:
+    """Make a study of one table, as the step commands do.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV, Parquet, Excel, Stata or SPSS.
+    dimensions : mapping of str to tuple of str
+        Columns of each dimension; may be empty for a link of a column of the table.
+    unit : str, optional
+        Column that names the units; rows are numbered if it is empty.
+    negative, reflective : tuple of str
+        Columns in which more is worse; dimensions whose items should agree.
+    scale : (float, float), optional
+        Possible values of every item.
+    missing_codes : tuple
+        Values that stand for no answer.
+    normalise, aggregate, concentration
+        Choices of the index and of its variation.
+    formula, cluster : str, optional
+        The link.
+    survey : mapping, optional
+        Columns of ``psu``, ``stratum`` and ``weight``, if the rows are answers.
+    reading : mapping, optional
+        Options of `read_table`.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    DataError, SpecError
+        With every problem of the table or the options.
+    """
+    table = read_table(path, **{k: v for k, v in (reading or {}).items() if v is not None})
+    frame, name = table.frame, Path(path).stem
+    if not unit:
+        unit = "row"
+        frame = frame.assign(row=np.arange(1, len(frame) + 1))
+    problems = Problems(table.source)
+    every = [column for columns in dimensions.values() for column in columns]
+    for kind, given, known in (
+        ("negative", negative, every),
+        ("reflective", reflective, list(dimensions)),
+    ):
+        for column in given:
+            if column not in known:
+                hint = nearest(column, known)
+                problems.add(f"{kind}: {column!r} is not among {listing(known) or 'none'}.{hint}")
+    if not dimensions and not formula:
+        problems.add("name the columns of at least one dimension: name=column,column,…")
+    problems.raise_any(SpecError)
+    codebook = spec = None
+    if dimensions:
+        codebook = Codebook(
+            tuple(
+                Indicator(
+                    column,
+                    dimension=dimension,
+                    direction="negative" if column in negative else "positive",
+                    scale=scale,
+                    missing_codes=missing_codes,
+                    measurement="reflective" if dimension in reflective else "formative",
+                )
+                for dimension, columns in dimensions.items()
+                for column in columns
+            )
+        )
+        method = use("minmax", basis="sample") if normalise == "minmax" else normalise
+        spec = IndexSpec.from_codebook("index", codebook, normalise=method, aggregate=aggregate)
+    links = {}
+    if formula:
+        design = LinkDesign(formula, cluster=cluster or None)
+        links["link"] = with_score_columns(design, spec)
+    told = Recipe(
+        name=name,
+        title=table.source,
+        question="",
+        unit=unit,
+        cluster="" if cluster == "none" else cluster,
+        unit_label=unit,
+        sources=(Source(table.source, frame, table.digest),),
+        exclusions=(),
+        codebook=codebook,
+        survey=None,
+        spec=spec,
+        variation=Variation(concentration),
+        coefficients=("alpha", "omega"),
+        published=(),
+        links=links,
+    )
+    answers = None
+    roles = {role: column for role, column in (survey or {}).items() if column}
+    if roles and codebook is not None:
+        answers = Survey(frame, codebook, SurveyDesign(**roles))
+    return Study(told, frame, answers, table.notes)
+
+
+def _exclude(frame: pd.DataFrame, item: Exclusion) -> tuple[pd.DataFrame, str]:
+    """Leave out rows where a column has a value; say how many."""
+    if item.column not in frame.columns:
+        raise DataError(f"exclude: the first table has no column {item.column!r}.")
+    gone = frame[item.column] == item.equals
+    note = f"{int(gone.sum())} of {len(frame)} rows left out: {item.reason}."
+    return frame[~gone].reset_index(drop=True), note
+
+
+def _join(frame: pd.DataFrame, other: Source, unit: str) -> tuple[pd.DataFrame, str]:
+    """Join a table of units to the first one; every unit stands in it once at most."""
+    if unit not in other.frame.columns:
+        raise DataError(f"{other.name}: has no column {unit!r}, so it cannot be joined.")
+    twice = other.frame[unit][other.frame[unit].duplicated()].unique()
+    if len(twice):
+        raise DataError(f"{other.name}: {len(twice)} units stand in two rows ({listing(twice)}).")
+    both = [name for name in other.frame.columns if name in frame.columns and name != unit]
+    if both:
+        raise DataError(f"{other.name}: the column(s) {listing(both)} stand in another table too.")
+    joined = frame.merge(other.frame, on=unit, how="left", validate="m:1")
+    found = int(frame[unit].isin(other.frame[unit]).sum())
+    unused = int((~other.frame[unit].isin(frame[unit])).sum())
+    note = f"{other.name}: {found} of {len(frame)} rows joined by {unit}; {unused} rows not used."
+    return joined, note

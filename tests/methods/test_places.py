@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from lgpi_research.errors import MethodError, SpecError
+from lgpi_research.methods.places import place_means, unit_reliability
+
+
+def test_balanced_places_have_the_intraclass_correlation_of_means():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 1)) + rng.normal(size=(40, 8)) * 1.5
+    within = x.var(axis=1, ddof=1).mean()
+    between = 8 * x.mean(axis=1).var(ddof=1)
+    found = unit_reliability(x.mean(axis=1), np.full(40, np.sqrt(within / 8)))
+    assert_allclose(found.mean, (between - within) / between, rtol=1e-9)
+    assert_allclose(found.squared_correlation, found.mean, rtol=1e-9)
+    assert_allclose(found.true_variance, found.moment_variance, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("icc", "persons", "expected"),
+    [(0.02, 16, 0.25), (0.02, 200, 0.80), (0.05, 23, 0.55), (0.10, 16, 0.64), (0.10, 21, 0.70)],
+)
+def test_reliability_of_means_by_intraclass_correlation(icc, persons, expected):
+    # Scores whose variance is exactly that of true values and errors together.
+    error = (1 - icc) / persons
+    scores = np.array([-1.0, 1.0]) * np.sqrt((icc + error) / 2)
+    found = unit_reliability(scores, np.full(2, np.sqrt(error)))
+    assert_allclose(found.mean, expected, atol=0.005)
+
+
+def test_equation_of_paule_and_mandel_holds():
+    rng = np.random.default_rng(1)
+    errors = rng.uniform(0.2, 1.5, 30)
+    scores = rng.normal(size=30) + errors * rng.normal(size=30)
+    found = unit_reliability(scores, errors)
+    weight = 1 / (found.true_variance + errors**2)
+    mean = (weight * scores).sum() / weight.sum()
+    assert_allclose((weight * (scores - mean) ** 2).sum(), 29, rtol=1e-9)
+    assert_allclose(found.each, found.true_variance * weight, rtol=1e-9)
+
+
+@given(
+    seed=st.integers(0, 500),
+    shift=st.floats(-100, 100),
+    size=st.floats(0.01, 100),
+    grouped=st.booleans(),
+)
+def test_reliability_does_not_depend_on_unit_or_order(seed, shift, size, grouped):
+    rng = np.random.default_rng(seed)
+    errors = rng.uniform(0.2, 1.5, 12)
+    scores = rng.normal(size=12) * 2 + errors * rng.normal(size=12)
+    groups = np.repeat(["a", "b", "c"], 4) if grouped else None
+    order = rng.permutation(12)
+    one = unit_reliability(scores, errors, groups)
+    other = unit_reliability(
+        (shift + size * scores)[order], size * errors[order], groups[order] if grouped else None
+    )
+    assert_allclose(other.true_variance, size**2 * one.true_variance, rtol=1e-6, atol=1e-9)
+    assert_allclose(other.mean, one.mean, rtol=1e-6, atol=1e-9)
+    assert_allclose(other.mean_ci, one.mean_ci, rtol=1e-6, atol=1e-9)
+    assert_allclose(other.each, one.each[order], rtol=1e-6, atol=1e-9)
+
+
+def test_within_groups_only_what_differs_inside_them_counts():
+    rng = np.random.default_rng(2)
+    groups = np.repeat(np.arange(10), 6)
+    inside = rng.normal(size=60) + 0.5 * rng.normal(size=60)
+    errors = np.full(60, 0.5)
+    far = unit_reliability(inside + 100.0 * groups, errors, groups)
+    near = unit_reliability(inside, errors, groups)
+    assert far.df == near.df == 50
+    assert_allclose(far.mean, near.mean, rtol=1e-9)
+    assert unit_reliability(inside + 100.0 * groups, errors).mean > 0.999
+
+
+def simulated(seed: int, n: int, grouped: bool) -> tuple[float, float, bool]:
+    """Estimate less truth of the two summaries, and whether the interval covers."""
+    rng = np.random.default_rng([11, seed])
+    errors = np.sqrt(1.0 / rng.integers(5, 60, n)) * 3.0
+    groups = np.repeat(np.arange(n // 8), 8) if grouped else None
+    centre = rng.normal(size=n // 8)[groups] * 3 if grouped else 0.0
+    true = rng.normal(size=n)
+    found = unit_reliability(centre + true + errors * rng.normal(size=n), errors, groups)
+    mean = (1 / (1 + errors**2)).mean()
+    squared = 1 / (1 + (errors**2).mean())
+    covers = found.squared_correlation_ci[0] <= squared <= found.squared_correlation_ci[1]
+    return found.mean - mean, found.squared_correlation - squared, covers
+
+
+def check_known_truth(n_samples: int, grouped: bool) -> None:
+    found = np.array([simulated(seed, 96, grouped) for seed in range(n_samples)])
+    assert abs(found[:, 0].mean()) < 0.01
+    assert abs(found[:, 1].mean()) < 0.01
+    error = np.sqrt(0.95 * 0.05 / n_samples)
+    assert abs(found[:, 2].mean() - 0.95) < 3 * error
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_known_truth_with_unequal_errors(grouped):
+    check_known_truth(300, grouped)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grouped", [False, True])
+def test_known_truth_with_unequal_errors_at_length(grouped):
+    check_known_truth(10_000, grouped)
+
+
+def test_scores_that_vary_less_than_their_errors():
+    found = unit_reliability([1.0, 1.1, 0.9, 1.0], np.full(4, 2.0))
+    assert found.truncated
+    assert found.true_variance == found.mean == found.squared_correlation == 0.0
+    assert_array_equal(found.each, 0.0)
+    assert found.moment_variance < 0
+    assert found.mean_ci[0] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("scores", "errors", "message"),
+    [
+        ([1.0], [0.1], "needs two units"),
+        ([1.0, 2.0, np.nan], [0.1, 0.0, 0.1], "2 of 3 units have no score or no positive"),
+        ([1.0, 1.0], [0.1, 0.1], "scores do not vary"),
+        ([1.0, 2.0], [0.1], "one score and one standard error"),
+    ],
+)
+def test_bad_units(scores, errors, message):
+    with pytest.raises(MethodError, match=message):
+        unit_reliability(scores, errors)
+
+
+def test_groups_of_one_unit_each():
+    with pytest.raises(MethodError, match="two units in a group"):
+        unit_reliability([1.0, 2.0], [0.1, 0.1], ["a", "b"])
+
+
+def test_level():
+    with pytest.raises(SpecError, match="between 0 and 1"):
+        unit_reliability([1.0, 2.0], [0.1, 0.1], level=1.0)
+
+
+def by_hand(counts, weights, sums, place, stratum):
+    """Linearised variances, one place and item at a time."""
+    means, errors = {}, {}
+    for name in np.unique(place):
+        inside = (place == name) & (counts > 0)
+        mean = sums[inside].sum() / weights[inside].sum()
+        score = (sums - mean * weights) / weights[inside].sum()
+        variance = 0.0
+        for part in np.unique(stratum[inside]):
+            z = score[inside & (stratum == part)]
+            variance += len(z) * z.var(ddof=1) if len(z) > 1 else np.nan
+        means[name], errors[name] = mean, np.sqrt(variance)
+    return means, errors
+
+
+def test_place_means_and_errors_by_hand():
+    rng = np.random.default_rng(3)
+    place = np.repeat(["x", "y", "z"], [5, 4, 6])
+    stratum = np.array(["u", "u", "r", "r", "r", "u", "u", "u", "r"] + ["u"] * 6)
+    counts = rng.integers(1, 9, size=(15, 2)).astype(float)
+    counts[2, 1] = 0.0
+    weights = counts * rng.uniform(0.5, 2, size=(15, 2))
+    sums = weights * rng.normal(5, 1, size=(15, 2))
+    means, errors, answered = place_means(counts, weights, sums, place, stratum)
+    for item in range(2):
+        mean, error = by_hand(counts[:, item], weights[:, item], sums[:, item], place, stratum)
+        assert_allclose(means[:, item], list(mean.values()), rtol=1e-12)
+        assert_allclose(errors[:, item], list(error.values()), rtol=1e-10)
+    assert np.isnan(errors[1]).all()  # one PSU of y lies alone in stratum r
+    assert_array_equal(answered, [counts[place == p].sum(axis=0) for p in "xyz"])
+    certain = place_means(counts, weights, sums, place, stratum, lonely="certainty")[1]
+    assert np.isfinite(certain).all()
+
+
+def test_simple_random_samples_have_the_usual_standard_error():
+    x = np.random.default_rng(4).normal(size=20)
+    ones = np.ones((20, 1))
+    means, errors, _ = place_means(ones, ones, x[:, None], ["a"] * 20, [""] * 20)
+    assert_allclose(means[0, 0], x.mean(), rtol=1e-12)
+    assert_allclose(errors[0, 0], x.std(ddof=1) / np.sqrt(20), rtol=1e-12)
+
+
+def test_pooled_errors_are_one_variance_over_the_effective_number_of_clusters():
+    x = np.array([1.0, 3.0, 2.0, 6.0, 4.0, 9.0])
+    ones = np.ones((6, 1))
+    place = ["a", "a", "b", "b", "b", "c"]
+    _, errors, _ = place_means(ones, ones, x[:, None], place, [""] * 6, pooled=True)
+    pooled = (x[:2].var(ddof=1) + 2 * x[2:5].var(ddof=1)) / 3
+    assert_allclose(errors[:, 0], np.sqrt(pooled / np.array([2, 3, 1])), rtol=1e-12)
+
+
+def test_errors_from_few_clusters_inflate_reliability_and_pooling_mends_it():
+    rng = np.random.default_rng(5)
+    n, m = 2000, 4
+    x = rng.normal(size=(n, 1)) + rng.normal(size=(n, m)) * 2.0  # true reliability 0.5
+    sums = x.reshape(-1, 1)
+    ones, place, stratum = np.ones_like(sums), np.repeat(np.arange(n), m), np.zeros(n * m)
+    found = {}
+    for pooled in (False, True):
+        means, errors, _ = place_means(ones, ones, sums, place, stratum, pooled=pooled)
+        found[pooled] = unit_reliability(means[:, 0], errors[:, 0]).mean
+    assert found[False] > 0.56
+    assert_allclose(found[True], 0.5, atol=0.04)

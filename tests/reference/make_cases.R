@@ -1,0 +1,308 @@
+# Writes data/*.csv and cases/*.json in this folder from simulated data, a published table and
+# the tables that ship with the project, with the numbers that established R packages return.
+#
+#   Rscript make_cases.R        (in this folder; needs psych, lavaan, plm, clubSandwich, jsonlite)
+#
+# The same R and the same versions of the packages write the same bytes.
+
+suppressPackageStartupMessages({
+  library(psych)
+  library(lavaan)
+  library(plm)
+  library(clubSandwich)
+  library(jsonlite)
+})
+options(stringsAsFactors = FALSE, digits = 15)
+
+version_of <- function(...) {
+  names <- c(...)
+  paste(names, sapply(names, function(name) as.character(packageVersion(name))), collapse = "; ")
+}
+
+write_case <- function(case, capability, data, inputs, call, package, kind, rel_tol, notes,
+                       expected, optional = list()) {
+  told <- list(
+    case = case, capability = capability, data = I(data), inputs = inputs,
+    optional_expected = optional, call = call, package = package, engine = R.version.string,
+    kind = kind, rel_tol = rel_tol, notes = notes, expected = expected
+  )
+  text <- toJSON(told, auto_unbox = TRUE, digits = I(15), null = "null", na = "null", pretty = 1)
+  writeLines(text, file.path("cases", paste0(case, ".json")), useBytes = TRUE)
+}
+
+write_table <- function(table, name) {
+  write.csv(table, file.path("data", name), row.names = FALSE, na = "", quote = FALSE)
+}
+
+columns <- function(table) c(list(`_row` = rownames(table)), as.list(table))
+named <- function(x) as.list(x)
+
+# Coefficient alpha --------------------------------------------------------------------------
+
+alpha_case <- function(case, file, table, items, reverse, missing, source) {
+  x <- table[items]
+  for (item in names(reverse)) x[[item]] <- sum(reverse[[item]]) - x[[item]]
+  if (missing == "listwise") x <- x[complete.cases(x), ]
+  fit <- psych::alpha(x, check.keys = FALSE, warnings = FALSE)
+  total <- fit$total
+  rownames(total) <- NULL
+  drop <- fit$alpha.drop
+  write_case(
+    case, "cronbach_alpha", file,
+    list(
+      items = items, reverse = if (length(reverse)) reverse else setNames(list(), character()),
+      missing = missing, complete_on = if (missing == "listwise") items else NULL,
+      confidence = 0.95
+    ),
+    "psych::alpha(x, check.keys = FALSE)", version_of("psych"), "exact", 1e-8,
+    paste(source, "Feldt limits and ase with n = all rows of the table used."),
+    list(
+      total = as.list(total[c(
+        "raw_alpha", "std.alpha", "G6(smc)", "average_r", "ase", "mean", "sd", "median_r"
+      )]),
+      feldt = list(
+        lower = fit$feldt$lower.ci[[1]], alpha = fit$feldt$alpha[[1]],
+        upper = fit$feldt$upper.ci[[1]]
+      ),
+      alpha_drop = columns(drop[setdiff(names(drop), "S/N")]),
+      item_stats = columns(fit$item.stats[c("n", "raw.r", "std.r", "r.drop", "mean", "sd")]),
+      n = nrow(x)
+    )
+  )
+}
+
+set.seed(20260101)
+persons <- 120
+trait <- rnorm(persons)
+loadings <- c(0.9, 0.75, 0.6, -0.7, 0.5, 0.8)
+answers <- sapply(loadings, function(l) {
+  cut <- round(3.5 + 1.1 * (l * trait + sqrt(1 - l^2) * rnorm(persons)))
+  pmin(pmax(cut, 1), 6)
+})
+answers <- as.data.frame(answers)
+names(answers) <- paste0("q", 1:6)
+for (item in names(answers)) answers[[item]][sample(persons, 5)] <- NA
+write_table(answers, "six_items.csv")
+
+simulated <- paste(
+  "Simulated: 120 persons, one trait, six items cut to 1..6, q4 turned round, five answers to",
+  "each item blanked at random."
+)
+for (missing in c("listwise", "pairwise")) {
+  alpha_case(
+    paste0("alpha-simulated-", missing), "six_items.csv", answers, names(answers),
+    list(q4 = c(1, 6)), missing, simulated
+  )
+}
+
+tai <- read.csv("../../data/tai.csv")
+alpha_case(
+  "alpha-tai", "tai.csv", tai, c("internet", "telephones", "electricity", "schooling"),
+  list(), "listwise",
+  "Four indicators of the Technology Achievement Index, 23 countries, in their own units."
+)
+
+judges <- data.frame(
+  j1 = c(9, 6, 8, 7, 10, 6), j2 = c(2, 1, 4, 1, 5, 2),
+  j3 = c(5, 3, 6, 2, 6, 4), j4 = c(8, 2, 8, 6, 9, 7)
+)
+write_table(judges, "six_targets.csv")
+write_case(
+  "alpha-six-targets", "cronbach_alpha", "six_targets.csv",
+  list(
+    items = names(judges), reverse = setNames(list(), character()), missing = "listwise",
+    complete_on = names(judges), confidence = 0.95, rounding = list(total.raw_alpha = list(decimals = 2))
+  ),
+  "ICC(3,4) of the table, which is coefficient alpha",
+  "Shrout, P. E., and Fleiss, J. L. (1979). Psychological Bulletin, 86, 420-428", "exact", 1e-8,
+  "Six targets rated by four judges (table 2); ICC(3,k) is published with two decimals (table 4).",
+  list(total = list(raw_alpha = 0.91))
+)
+
+# One-factor omega ---------------------------------------------------------------------------
+
+omega_case <- function(case, file, table, items, reverse, source) {
+  x <- table[items]
+  for (item in names(reverse)) x[[item]] <- sum(reverse[[item]]) - x[[item]]
+  x <- x[complete.cases(x), ]
+  minres <- psych::fa(x, 1, fm = "minres")
+  ml <- psych::fa(x, 1, fm = "ml")
+  sign_of <- function(fit) named(fit$loadings[, 1] * sign(sum(fit$loadings[, 1])))
+  model <- paste("f =~", paste(items, collapse = " + "))
+  cfa <- lavaan::cfa(model, x, std.lv = TRUE)
+  est <- lavaan::lavInspect(cfa, "est")
+  lambda <- est$lambda[, 1]
+  theta <- diag(est$theta)
+  standard <- lavaan::lavInspect(cfa, "std")$lambda[, 1]
+  write_case(
+    case, "omega_one_factor", file,
+    list(
+      items = items, reverse = if (length(reverse)) reverse else setNames(list(), character()),
+      missing = "listwise", complete_on = items, factors = 1,
+      extraction = list(loadings_minres = "minres", loadings_ml = "ml"),
+      omega_total_from = "minres",
+      cfa = list(estimator = "ML", identification = "latent_variance_1", divisor = "n")
+    ),
+    paste(
+      "psych::fa(x, 1, fm = 'minres' | 'ml'); 1 - sum(uniquenesses) / sum(R);",
+      "lavaan::cfa('f =~ items', x, std.lv = TRUE)"
+    ),
+    version_of("psych", "lavaan"), "iterative", 1e-4, source,
+    list(
+      loadings_minres = sign_of(minres), loadings_ml = sign_of(ml),
+      omega_total = 1 - sum(minres$uniquenesses) / sum(cor(x)),
+      omega_cfa_raw = sum(lambda)^2 / (sum(lambda)^2 + sum(theta)),
+      cfa_loadings = named(lambda), cfa_residual_var = named(theta), AVE_std = mean(standard^2)
+    )
+  )
+}
+
+omega_case(
+  "omega-simulated", "six_items.csv", answers, names(answers), list(q4 = c(1, 6)), simulated
+)
+
+# Panel with fixed effects -------------------------------------------------------------------
+
+set.seed(20260102)
+panel <- expand.grid(year = 2010:2017, unit = sprintf("u%02d", 1:25))
+panel$share <- round(runif(nrow(panel)) + rep(rnorm(25, sd = 0.3), each = 8), 4)
+panel$size <- round(rnorm(nrow(panel)) + rep(rnorm(25), each = 8), 4)
+panel$score <- round(
+  0.8 * panel$share - 0.3 * panel$size + rep(rnorm(25), each = 8) +
+    0.1 * (panel$year - 2010) + rnorm(nrow(panel), sd = 0.5), 4
+)
+panel <- panel[-sort(sample(nrow(panel), 45)), c("unit", "year", "score", "share", "size")]
+panel$region <- paste0("r", as.integer(factor(panel$unit)) %% 7)
+rownames(panel) <- NULL
+write_table(panel, "small_panel.csv")
+small_panel <- paste(
+  "Simulated: 25 units, 8 years, 45 of the 200 rows removed at random; region holds whole units."
+)
+
+slopes <- function(fit) {
+  table <- summary(fit)$coefficients
+  list(
+    coef = named(table[, 1]), se = named(table[, 2]), stat = named(table[, 3]),
+    p = named(table[, 4])
+  )
+}
+within <- function(effect) {
+  plm(score ~ share + size, panel, index = c("unit", "year"), model = "within", effect = effect)
+}
+full <- function(fit) {
+  c(slopes(fit), list(
+    r2 = unname(summary(fit)$r.squared), rss = deviance(fit), df_resid = fit$df.residual
+  ))
+}
+test <- function(fit, pooled) {
+  found <- pFtest(fit, pooled)
+  list(
+    stat = unname(found$statistic), df = unname(found$parameter), p = unname(found$p.value)
+  )
+}
+pooled <- plm(score ~ share + size, panel, index = c("unit", "year"), model = "pooling")
+individual <- within("individual")
+twoways <- within("twoways")
+effects_of_units <- fixef(individual)
+write_case(
+  "panel-fe-simulated", "panel_fixed_effects", "small_panel.csv",
+  list(
+    derive = setNames(list(), character()), unit = "unit", time = "year", outcome = "score",
+    regressors = c("share", "size"), effects = c("individual", "time", "twoways")
+  ),
+  "plm::plm(score ~ share + size, model = 'within', effect = ...); fixef; pFtest",
+  version_of("plm"), "exact", 1e-7, small_panel,
+  list(
+    n = nrow(panel), individual = full(individual), time = slopes(within("time")),
+    twoways = full(twoways), fixef_individual = as.list(setNames(
+      as.numeric(effects_of_units), names(effects_of_units)
+    )),
+    within_intercept = as.numeric(within_intercept(individual)),
+    pFtest_individual = test(individual, pooled), pFtest_twoways = test(twoways, pooled)
+  )
+)
+
+# Clusters: CR2 and Satterthwaite --------------------------------------------------------------
+
+cluster_case <- function(case, file, model, table, cluster, terms, inputs, source,
+                         types = c("CR0", "CR1", "CR1S", "CR2"), wald_types = c("CR1", "CR2")) {
+  rows <- match(terms, names(coef(model)))
+  tests <- lapply(setNames(types, types), function(type) {
+    found <- coef_test(model, vcov = type, cluster = table[[cluster]], test = "Satterthwaite")[rows, ]
+    list(
+      term = terms, beta = found$beta, se = found$SE, t = found$tstat, df = found$df_Satt,
+      p = found$p_Satt
+    )
+  })
+  joint <- lapply(setNames(wald_types, wald_types), function(type) {
+    found <- Wald_test(
+      model, constrain_zero(rows), vcov = type, cluster = table[[cluster]], test = "HTZ"
+    )
+    list(
+      Fstat = found$Fstat, df_num = found$df_num, df_denom = found$df_denom, p_val = found$p_val
+    )
+  })
+  write_case(
+    case, "cluster_small_sample", file,
+    c(inputs, list(
+      types = types, wald_types = wald_types, df = "satterthwaite", wald = "HTZ"
+    )),
+    paste(
+      "clubSandwich::coef_test(lm(with dummies), vcov = types, cluster, test = 'Satterthwaite');",
+      "Wald_test(constrain_zero(slopes), test = 'HTZ')"
+    ),
+    version_of("clubSandwich"), "exact", 1e-6, source,
+    list(coef_tests = tests, wald_htz = joint)
+  )
+}
+
+panel$year_text <- factor(panel$year)
+for (cluster in c("unit", "region")) {
+  cluster_case(
+    paste0("cluster-simulated-", cluster), "small_panel.csv",
+    lm(score ~ share + size + factor(unit) + year_text, panel), panel, cluster,
+    c("share", "size"),
+    list(
+      derive = setNames(list(), character()), unit = "unit", time = "year", outcome = "score",
+      regressors = c("share", "size"), cluster = cluster, dummies = c("unit", "time"),
+      formula = "score ~ share + size + C(unit) + C(year)"
+    ),
+    small_panel
+  )
+}
+
+regions <- read.csv("../../data/eu_regions.csv")
+regions$log_gdp <- log(regions$gdp_per_head)
+regions <- regions[complete.cases(regions[c("eqi", "local_autonomy", "log_gdp")]), ]
+cluster_case(
+  "cluster-eu-regions", "eu_regions.csv", lm(eqi ~ local_autonomy + log_gdp, regions), regions,
+  "country", c("local_autonomy", "log_gdp"),
+  list(
+    derive = list(log_gdp = "log(gdp_per_head)"), unit = "region_code", time = NULL,
+    outcome = "eqi", regressors = c("local_autonomy", "log_gdp"), cluster = "country",
+    dummies = list(), formula = "eqi ~ local_autonomy + log_gdp"
+  ),
+  "Regions of the European Union with a known product per head, clustered by country; no effects."
+)
+
+hromadas <- read.csv("../../data/ukraine_hromadas.csv", na.strings = "")
+hromadas$log_population <- log(hromadas$population)
+slopes_of <- c("own_revenue_share", "log_population", "urban_share", "travel_time")
+hromadas <- hromadas[complete.cases(hromadas[c("exam_mathematics", slopes_of)]), ]
+cluster_case(
+  "cluster-hromadas", "ukraine_hromadas.csv",
+  lm(reformulate(c(slopes_of, "oblast", "type"), "exam_mathematics"), hromadas), hromadas,
+  "oblast", slopes_of,
+  list(
+    derive = list(log_population = "log(population)"), unit = "oblast", time = "type",
+    outcome = "exam_mathematics", regressors = slopes_of, cluster = "oblast",
+    dummies = c("unit", "time"),
+    formula = paste(
+      "exam_mathematics ~", paste(slopes_of, collapse = " + "), "+ C(oblast) + C(type)"
+    )
+  ),
+  paste(
+    "Hromadas with a mathematics mean and all controls; effects of oblast, which are the clusters,",
+    "and of type, which cross them."
+  )
+)

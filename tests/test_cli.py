@@ -1,0 +1,171 @@
+"""The command line as a user meets it: readable tables, JSON, status, messages."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from lgpi_research.cli import app
+from lgpi_research.datasets import list_datasets
+from lgpi_research.study import load_study
+
+
+def lgpi(*words: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture
+def answers(tmp_path):
+    rng = np.random.default_rng(3)
+    town = np.repeat(np.arange(15), 12)
+    trait = rng.normal(size=15)[town] + rng.normal(size=180)
+    frame = pd.DataFrame(
+        {f"q{i}": np.clip(np.round(3 + trait + rng.normal(size=180)), 1, 5) for i in range(4)}
+    ).assign(town=town, region=town // 5, w=rng.uniform(0.5, 2, 180))
+    path = tmp_path / "answers.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def places(tmp_path):
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame(rng.uniform(size=(30, 4)), columns=["a", "b", "c", "share"])
+    frame = frame.assign(place=[f"p{i}" for i in range(30)], oblast=np.arange(30) % 6)
+    path = tmp_path / "places.parquet"
+    frame.to_parquet(path)
+    return path
+
+
+INDEX = ("--unit", "place", "--dimension", "open=a,b", "--dimension", "served=c", "--negative", "c")
+
+
+def test_every_command_explains_itself():
+    for command in (
+        (),
+        ("run",),
+        ("reliability",),
+        ("score",),
+        ("sensitivity",),
+        ("link",),
+        ("data",),
+    ):
+        status, out, _ = lgpi(*command, "--help")
+        assert status == 0
+        assert "Usage" in out
+    for name in ("--seed", "--draws", "--jobs", "--out", "--json"):
+        assert name in lgpi("sensitivity", "--help")[1]
+
+
+def test_reliability_of_a_users_answers(answers):
+    words = ("--dimension", "trust=q0,q1,q2,q3", "--reflective", "trust", "--psu", "town")
+    status, out, message = lgpi(
+        "reliability", answers, *words, "--stratum", "region", "--weight", "w"
+    )
+    assert status == 0, message
+    assert "trust" in out
+    assert "alpha" in out
+    assert "omega" in out
+    status, out, _ = lgpi("reliability", answers, *words, "--json")
+    frame = pd.DataFrame(json.loads(out)["frame"])
+    row = frame[(frame["coefficient"] == "alpha") & (frame["interval"] == "jackknife-t")].iloc[0]
+    data = pd.read_csv(answers)[["q0", "q1", "q2", "q3"]]
+    by_hand = 4 / 3 * (1 - data.var().sum() / data.sum(axis=1).var())
+    assert row["estimate"] == pytest.approx(by_hand, rel=1e-12)
+    assert row["n_clusters"] == 15
+    assert row["ci_low"] < by_hand < row["ci_high"]
+
+
+def test_score_and_sensitivity_of_a_users_places(places):
+    status, out, message = lgpi("score", places, *INDEX)
+    assert status == 0, message
+    assert len(out.splitlines()) >= 31
+    told = json.loads(lgpi("score", places, *INDEX, "--normalise", "minmax", "--json")[1])
+    frame = pd.read_parquet(places)
+    scaled = (frame[["a", "b", "c"]] - frame[["a", "b", "c"]].min()) / np.ptp(
+        frame[["a", "b", "c"]].to_numpy(), axis=0
+    )
+    by_hand = (scaled[["a", "b"]].mean(axis=1) + 1 - scaled["c"]) / 2
+    assert [row["score"] for row in told["frame"]] == pytest.approx(by_hand.tolist())
+    words = ("sensitivity", places, *INDEX, "--draws", 1500, "--seed", 0)
+    first, second = (json.loads(lgpi(*words, "--json", *more)[1]) for more in ((), ("--jobs", 2)))
+    assert first == second
+    assert first["provenance"]["seed"] == 0
+    assert first["provenance"]["n_draws"] == 1500
+
+
+def test_link_of_a_users_table(places, tmp_path):
+    words = ("link", places, *INDEX, "--formula", "score ~ share | oblast", "--cluster", "oblast")
+    status, out, message = lgpi(*words, "--out", tmp_path / "out")
+    assert status == 0, message
+    assert "share" in out
+    assert (tmp_path / "out" / "index.html").is_file()
+    told = json.loads(lgpi(*words, "--json")[1])
+    assert told["frame"][0]["term"] == "share"
+    assert told["frame"][0]["n_clusters"] == 6
+
+
+def test_a_link_without_clusters_names_candidates(places):
+    status, _, message = lgpi("link", places, *INDEX, "--formula", "score ~ share | oblast")
+    assert status == 2
+    assert "oblast" in message
+
+
+def test_a_method_without_a_valid_answer_has_status_one(places):
+    status, _, message = lgpi("score", places, *INDEX, "--aggregate", "geometric")
+    assert status == 1
+    assert message.startswith("MethodError: ")
+
+
+def test_recipes_take_no_options_of_tables():
+    status, _, message = lgpi("score", "eu", "--unit", "region")
+    assert status == 2
+    assert "--unit describe a table, and eu is a recipe" in message
+
+
+def test_step_commands_on_a_recipe_give_what_the_study_gives():
+    told = json.loads(lgpi("score", "eu", "--json")[1])
+    frame = load_study("eu").scores().frame
+    assert [row["score"] for row in told["frame"]] == frame["score"].tolist()
+    both = json.loads(lgpi("link", "eu", "--json")[1])
+    assert len(both["results"]) == 2
+
+
+def test_data_are_listed_and_described():
+    status, out, _ = lgpi("data")
+    assert status == 0
+    assert all(name in out for name in list_datasets()["name"])
+    assert len(json.loads(lgpi("data", "--json")[1])) == len(list_datasets())
+    status, out, _ = lgpi("data", "eu_regions")
+    assert status == 0
+    assert "Licence" in out
+    assert "margins of error" in out
+    assert json.loads(lgpi("data", "tai", "--json")[1])["name"] == "tai"
+    assert lgpi("data", "eu_region")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--dimension", "open"), "must read name=column,column"),
+        (("--dimension", "open=a", "--dimension", "open=b"), "'open' is given twice"),
+        (("--dimension", "open=a,b", "--negative", "d"), "negative: 'd' is not among a, b"),
+        (("--dimension", "open=a,b", "--scale", "one..5"), "must read low..high"),
+        ((), "name the columns of at least one dimension"),
+    ],
+)
+def test_options_that_do_not_fit_are_explained(places, words, message):
+    status, _, told = lgpi("score", places, "--unit", "place", *words)
+    assert status == 2
+    assert message in told
+
+
+def test_two_recipes_of_one_name_are_refused(tmp_path):
+    status, _, message = lgpi("run", "eu", "eu", "--out", tmp_path / "out")
+    assert status == 2
+    assert "Two recipes have the same file name: eu" in message

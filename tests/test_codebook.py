@@ -1,0 +1,80 @@
+"""Codebook: what is checked of indicators and their values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lgpi_research.codebook import Codebook, Indicator
+from lgpi_research.errors import DataError, SpecError
+
+WAIT = Indicator("q14_wait", scale=(1, 5))
+
+
+def test_every_field_that_is_wrong_is_named_at_once():
+    with pytest.raises(SpecError) as error:
+        Indicator("x", direction="postive", measurement="formativ", scale=(5, 1))
+    text = str(error.value)
+    assert text.startswith("3 problems in indicator 'x'")
+    assert "Did you mean 'positive'?" in text
+    assert "Did you mean 'formative'?" in text
+    assert "the lower first" in text
+
+
+def test_a_name_described_twice_is_refused():
+    with pytest.raises(SpecError, match="a: described 2 times"):
+        Codebook((Indicator("a"), Indicator("a"), Indicator("b")))
+
+
+def test_an_unknown_name_gets_the_nearest_spelling():
+    with pytest.raises(SpecError, match="Did you mean 'q14_wait'"):
+        Codebook((WAIT,))["q14_wiat"]
+
+
+def test_an_undeclared_missing_code_is_outside_the_scale():
+    frame = pd.DataFrame({"q14_wait": [1, 2, -99, 8, 5, -99]})
+    with pytest.raises(DataError) as error:
+        Codebook((WAIT,)).read(frame, "round1.csv")
+    text = str(error.value)
+    assert "1 problem in round1.csv" in text
+    assert "3 of 6 values lie outside 1..5 (-99, 8; rows 3, 4, 6)" in text
+    assert "missing_codes" in text
+
+
+def test_declared_missing_codes_become_missing_and_are_counted():
+    book = Codebook((Indicator("q", scale=(1, 5), missing_codes=(-99, "refused")),))
+    values, notes = book.read(pd.DataFrame({"q": ["1", "-99", "refused", "-99", "4"]}), "t")
+    assert values["q"].isna().sum() == 3
+    assert notes == ("q: missing codes set aside: -99 (2), refused (1).",)
+
+
+def test_text_infinity_absence_and_duplicates_are_reported_together():
+    book = Codebook((Indicator("a"), Indicator("b"), Indicator("c")))
+    frame = pd.DataFrame([[1.0, 2.0, 3.0]], columns=["a", "a", "bb"])
+    with pytest.raises(DataError) as error:
+        book.read(frame, "t.csv")
+    assert "a: 2 columns have this name" in str(error.value)
+    assert "b: there is no such column. Did you mean 'bb'?" in str(error.value)
+    frame = pd.DataFrame({"a": ["1", "x"], "b": [1.0, np.inf], "c": [1.0, 2.0]})
+    with pytest.raises(DataError) as error:
+        book.read(frame, "t.csv")
+    assert "- a: " in str(error.value)
+    assert "- b: " in str(error.value)
+
+
+def test_an_indicator_without_any_value_is_refused():
+    with pytest.raises(DataError, match="q14_wait: all 2 values are missing"):
+        Codebook((WAIT,)).read(pd.DataFrame({"q14_wait": [np.nan, np.nan]}), "t")
+
+
+def test_dimensions_keep_the_order_of_appearance():
+    book = Codebook(
+        (
+            Indicator("b", dimension="y"),
+            Indicator("a", dimension="x"),
+            Indicator("c", dimension="y"),
+        )
+    )
+    assert book.dimensions == {"y": ("b", "c"), "x": ("a",)}
+    assert book.select(("c", "a")).names == ("c", "a")

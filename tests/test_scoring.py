@@ -1,0 +1,212 @@
+"""Scores: the handbook's example, published indices, and what must not matter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from lgpi_research.codebook import Codebook, Indicator
+from lgpi_research.datasets import load_eu_regions, load_tai
+from lgpi_research.errors import MethodError, SpecError
+from lgpi_research.indicators import Indicators
+from lgpi_research.registry import aggregator, use
+from lgpi_research.scoring import make_plan, score_index
+from lgpi_research.spec import IndexSpec
+
+
+def tai_indicators() -> Indicators:
+    data = load_tai()
+    book = Codebook(
+        tuple(
+            Indicator(name, dimension="achievement", goalposts=column.goalposts)
+            for name, column in data.columns.items()
+            if name != "country"
+        )
+    )
+    return Indicators.from_table(data.frame, book, unit="country")
+
+
+def simulated(seed: int = 0, n: int = 25, k: int = 6) -> Indicators:
+    rng = np.random.default_rng(seed)
+    names = [f"x{number}" for number in range(k)]
+    frame = pd.DataFrame(rng.gamma(2.0, size=(n, k)), columns=names)
+    book = Codebook(tuple(Indicator(name, dimension="ab"[i % 2]) for i, name in enumerate(names)))
+    return Indicators.from_table(frame.assign(unit=np.arange(n)), book, unit="unit")
+
+
+def test_equal_weights_with_the_72_country_goalposts_give_the_handbooks_ranks():
+    data = tai_indicators()
+    spec = IndexSpec.from_codebook("tai", data.codebook, normalise=use("minmax", basis="goalposts"))
+    ranks = score_index(data, spec).frame.set_index("unit")["rank"]
+    printed = pd.Series(np.arange(1.0, 24.0), index=data.units)
+    printed[["Singapore", "Canada", "Australia"]] = [8.0, 9.0, 10.0]
+    pd.testing.assert_series_equal(ranks, printed, check_names=False)
+
+
+def test_with_the_sample_as_basis_norway_is_fourth():
+    data = tai_indicators()
+    spec = IndexSpec.from_codebook("tai", data.codebook, normalise=use("minmax", basis="sample"))
+    assert score_index(data, spec).frame.set_index("unit")["rank"]["Norway"] == 4.0
+
+
+def test_geometric_mean_of_raw_columns_gives_the_handbooks_ranks():
+    data = load_tai().frame.set_index("country")
+    spec = IndexSpec("tai", {"raw": tuple(data.columns)}, aggregate="geometric")
+    plan, _ = make_plan(tai_indicators(), spec.change(aggregate="arithmetic"))
+    raw = type(plan)(spec, data.to_numpy(dtype=float), plan.weights)
+    order = np.argsort(-raw.score(raw.weights))
+    printed = (
+        "United States, Finland, Sweden, Japan, Netherlands, United Kingdom, Ireland, Germany, "
+        "Belgium, France, Norway, Austria, Canada, Australia, Israel, Korea, New Zealand, "
+        "Singapore, Spain, Slovenia, Italy, Hungary, Czech Republic"
+    )
+    assert data.index[order].tolist() == printed.split(", ")
+
+
+def test_the_published_eqi_is_reproduced_from_its_pillars():
+    frame = load_eu_regions().frame
+    names = ("quality", "impartiality", "corruption")
+    book = Codebook(tuple(Indicator(name, dimension="eqi") for name in names))
+    data = Indicators.from_table(frame, book, unit="region_code")
+    score = score_index(data, IndexSpec.from_codebook("rebuilt", book)).frame["score"]
+    assert np.corrcoef(score, frame["eqi"])[0, 1] > 0.9999999
+
+
+def test_given_weights_multiply_down_the_hierarchy():
+    data = simulated()
+    weights = {"a": 0.7, "b": 0.3, "x0": 0.5, "x2": 0.2, "x4": 0.3, "x1": 1.0, "x3": 0.0, "x5": 0.0}
+    spec = IndexSpec.from_codebook("index", data.codebook, weights=weights)
+    found = score_index(data, spec)
+    z = (data.values - data.values.mean()) / data.values.std()
+    a = 0.5 * z["x0"] + 0.2 * z["x2"] + 0.3 * z["x4"]
+    assert_allclose(found.frame["dimension_a"], a, atol=1e-12)
+    assert_allclose(found.frame["score"], 0.7 * a + 0.3 * z["x1"], atol=1e-12)
+    assert found.details["leaf_weights"] == pytest.approx(
+        {"x0": 0.35, "x2": 0.14, "x4": 0.21, "x1": 0.3, "x3": 0.0, "x5": 0.0}
+    )
+
+
+def test_three_levels_score_as_the_flat_index_with_the_same_leaf_weights():
+    data = simulated()
+    deep = {"top": {"left": ("x0", "x1"), "right": ("x2", "x3", "x4")}, "other": ("x5",)}
+    found = score_index(data, IndexSpec("deep", deep))
+    flat = {"all": 1.0, **found.details["leaf_weights"]}
+    same = IndexSpec("flat", {"all": tuple(found.details["leaf_weights"])}, weights=flat)
+    assert_allclose(score_index(data, same).frame["score"], found.frame["score"], atol=1e-12)
+
+
+def test_a_negative_indicator_is_turned_round_on_both_bases():
+    frame = pd.DataFrame({"unit": list("abc"), "wait": [1.0, 3.0, 5.0]})
+    for basis in ("sample", "goalposts"):
+        book = Codebook(
+            (Indicator("wait", dimension="d", direction="negative", goalposts=(1.0, 5.0)),)
+        )
+        data = Indicators.from_table(frame, book, unit="unit")
+        spec = IndexSpec.from_codebook("i", book, normalise=use("minmax", basis=basis))
+        assert_allclose(score_index(data, spec).frame["score"], [1.0, 0.5, 0.0])
+
+
+def test_goalposts_keep_old_scores_when_a_unit_is_added_and_the_sample_does_not():
+    data = simulated(n=10)
+    book = Codebook(
+        tuple(
+            Indicator(i.name, dimension=i.dimension, goalposts=(0.0, 20.0)) for i in data.codebook
+        )
+    )
+    grown = pd.concat([data.values, pd.DataFrame({c: [15.0] for c in data.values}, index=[99])])
+    for basis, holds in (("goalposts", True), ("sample", False)):
+        spec = IndexSpec.from_codebook("i", book, normalise=use("minmax", basis=basis))
+        before = score_index(Indicators(data.values, book), spec).frame["score"]
+        after = score_index(Indicators(grown, book), spec).frame["score"].iloc[:10]
+        assert np.allclose(before, after) is holds
+
+
+def test_missing_goalposts_and_values_beyond_them_are_said():
+    data = simulated()
+    spec = IndexSpec.from_codebook("i", data.codebook, normalise=use("minmax", basis="goalposts"))
+    with pytest.raises(MethodError, match="x0: has no goalposts"):
+        score_index(data, spec)
+    tai = tai_indicators()
+    spec = IndexSpec.from_codebook("i", tai.codebook, normalise=use("minmax", basis="goalposts"))
+    narrow = Codebook(
+        tuple(
+            Indicator(i.name, dimension=i.dimension, goalposts=(i.goalposts or (0, 1)))
+            if i.name != "patents"
+            else Indicator(i.name, dimension=i.dimension, goalposts=(0.0, 100.0))
+            for i in tai.codebook
+        )
+    )
+    notes = score_index(Indicators(tai.values, narrow), spec).notes
+    assert any(note.startswith("patents: 13 values lie beyond") for note in notes)
+
+
+@given(st.integers(0, 1000), st.floats(0.01, 100), st.floats(-100, 100))
+def test_unit_order_indicator_order_and_affine_changes_do_not_matter(seed, slope, shift):
+    data = simulated(seed)
+    spec = IndexSpec.from_codebook("i", data.codebook)
+    score = score_index(data, spec).frame.set_index("unit")["score"]
+    rng = np.random.default_rng(seed)
+    rows, columns = rng.permutation(data.units), list(rng.permutation(data.codebook.names))
+    book = data.codebook.select(tuple(columns))
+    moved = Indicators(slope * data.values.loc[rows, columns] + shift, book)
+    again = score_index(moved, IndexSpec.from_codebook("i", book)).frame.set_index("unit")["score"]
+    assert_allclose(again[score.index], score, atol=1e-9)
+
+
+def test_a_duplicated_indicator_at_half_weight_each_changes_nothing():
+    data = simulated(k=2)
+    double = data.values.assign(copy=data.values["x0"])
+    book = Codebook((*data.codebook, Indicator("copy", dimension="a")))
+    spec = IndexSpec("i", {"all": ("x0", "x1")})
+    weights = {"all": 1.0, "x0": 0.25, "copy": 0.25, "x1": 0.5}
+    twice = IndexSpec("i", {"all": ("x0", "copy", "x1")}, weights=weights)
+    first = score_index(data, spec).frame["score"]
+    assert_allclose(score_index(Indicators(double, book), twice).frame["score"], first)
+
+
+def test_an_aggregator_of_ones_own_works_by_name_and_one_by_one():
+    @aggregator("lowest", batched=False)
+    def lowest(x, weights):
+        return x.min(axis=-1)
+
+    data = simulated(k=3)
+    spec = IndexSpec("i", {"all": ("x0", "x1", "x2")}, aggregate="lowest", normalise="rank")
+    found = score_index(data, spec)
+    assert_allclose(found.frame["score"], found.normalised.min(axis=1))
+    plan, _ = make_plan(data, spec)
+    many = {node: np.tile(value, (4, 1)) for node, value in plan.weights.items()}
+    assert_allclose(plan.score(many), np.tile(found.frame["score"], (4, 1)))
+
+
+def test_refusals_name_what_is_wrong():
+    data = simulated()
+    with pytest.raises(SpecError, match="'x9' is no indicator of the table"):
+        score_index(data, IndexSpec("i", {"d": ("x0", "x9")}))
+    spec = IndexSpec.from_codebook("i", data.codebook)
+    holes = data.values.where(np.arange(6) != np.arange(25)[:, None] % 6)
+    with pytest.raises(MethodError, match="0 of 25 units have every"):
+        score_index(Indicators(holes, data.codebook), spec)
+    flat = Indicators(data.values.assign(x0=1.0), data.codebook)
+    with pytest.raises(MethodError, match="x0: zscore is undefined"):
+        score_index(flat, spec)
+    with pytest.raises(MethodError, match="geometric mean needs positive"):
+        score_index(data, spec.change(aggregate="geometric"))
+
+
+def test_scores_are_saved_and_loaded_whole(tmp_path):
+    from lgpi_research.results import load_result
+
+    found = score_index(simulated(), IndexSpec.from_codebook("i", simulated().codebook))
+    again = load_result(found.save(tmp_path / "scores.parquet"))
+    pd.testing.assert_frame_equal(again.frame, found.frame)
+    pd.testing.assert_frame_equal(again.normalised, found.normalised)
+    assert (again.notes, again.provenance, again.details) == (
+        found.notes,
+        found.provenance,
+        found.details,
+    )
+    assert again.headline() == found.headline()

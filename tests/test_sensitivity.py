@@ -1,0 +1,198 @@
+"""Sensitivity: exact shares, the same bytes whatever the workers, and what is refused."""
+
+from __future__ import annotations
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from lgpi_research.codebook import Codebook, Indicator
+from lgpi_research.errors import MethodError, SpecError
+from lgpi_research.indicators import Indicators
+from lgpi_research.registry import use
+from lgpi_research.sensitivity import assess_sensitivity
+from lgpi_research.spec import IndexSpec, Variation
+from tests.test_scoring import simulated, tai_indicators
+
+
+def flat_spec(data: Indicators, **choices) -> IndexSpec:
+    return IndexSpec("index", {"all": data.codebook.names}, **choices)
+
+
+def winning_share(x: np.ndarray, y: np.ndarray) -> float:
+    """Share of uniform weights under which x beats y, for distinct differences, exactly."""
+    d = x - y
+    k = len(d)
+    return sum(
+        d[i] ** (k - 1) / np.prod([d[i] - d[j] for j in range(k) if j != i])
+        for i in range(k)
+        if d[i] > 0
+    )
+
+
+def test_two_units_first_share_is_the_closed_form_under_uniform_weights():
+    # Dirichlet(k · 1/k) = Dirichlet(1, …, 1): uniform on the simplex.
+    data = tai_indicators()
+    spec = flat_spec(data, normalise=use("minmax", basis="sample"))
+    rows = data.values.loc[["Finland", "United States"]]
+    low, high = data.values.min(), data.values.max()
+    scaled = ((rows - low) / (high - low)).to_numpy()
+    exact = winning_share(scaled[0], scaled[1])
+    assert_allclose(exact, 0.632, atol=0.0005)
+    book = Codebook(tuple(Indicator(n, goalposts=(low[n], high[n])) for n in data.values))
+    two = Indicators(rows, book)
+    goal = spec.change(normalise=use("minmax", basis="goalposts"))
+    n = 65_536
+    found = assess_sensitivity(two, goal, Variation(8), n_draws=n, seed=0)
+    error = np.sqrt(exact * (1 - exact) / n)
+    assert abs(found.frame["share_first"][0] - exact) < 4 * error
+
+
+def test_the_same_bytes_with_one_worker_two_and_more_draws_extend_fewer(tmp_path):
+    data = simulated(n=40)
+    spec = IndexSpec.from_codebook("i", data.codebook)
+    varied = Variation(20, normalise=("rank",))
+    one = assess_sensitivity(data, spec, varied, n_draws=3000, seed=0)
+    two = assess_sensitivity(data, spec, varied, n_draws=3000, seed=0, n_jobs=2)
+    with joblib.parallel_config(backend="threading", n_jobs=2):
+        three = assess_sensitivity(data, spec, varied, n_draws=3000, seed=0)
+    assert one.digest() == two.digest() == three.digest()
+    files = [r.save(tmp_path / f"{i}.parquet").read_bytes() for i, r in enumerate((one, two))]
+    assert files[0] == files[1]
+    other = assess_sensitivity(data, spec, varied, n_draws=3000, seed=1)
+    assert other.digest() != one.digest()
+
+
+def test_seed_zero_is_a_seed_and_none_is_recorded():
+    data = simulated()
+    spec = IndexSpec.from_codebook("i", data.codebook)
+    assert assess_sensitivity(data, spec, n_draws=10, seed=0).provenance["seed"] == 0
+    drawn = assess_sensitivity(data, spec, n_draws=10).provenance["seed"]
+    again = assess_sensitivity(data, spec, n_draws=10, seed=drawn)
+    assert again.provenance["seed"] == drawn
+    with pytest.raises(SpecError, match="whole number"):
+        assess_sensitivity(data, spec, n_draws=10, seed=-1)
+
+
+def test_shares_add_up_and_a_dominating_unit_is_always_first():
+    data = simulated(n=12)
+    best = data.values.copy()
+    best.iloc[3] = best.max() + 1
+    data = Indicators(best, data.codebook)
+    found = assess_sensitivity(
+        data, IndexSpec.from_codebook("i", data.codebook), n_draws=2000, seed=0
+    )
+    shares = found.arrays["acceptability"]
+    assert_allclose(shares.sum(axis=0), 1.0)
+    assert_allclose(shares.sum(axis=1), 1.0)
+    assert found.frame["share_first"][3] == 1.0
+    assert found.frame["rank_worst"][3] == 1.0
+    inside = found.frame[["rank_best", "rank_low", "rank_median", "rank_high", "rank_worst"]]
+    assert (inside.diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
+    assert_allclose(found.frame["rank_mean"], shares @ np.arange(1, 13))
+
+
+def test_identical_units_tie_in_every_draw():
+    data = simulated(n=8)
+    values = data.values.copy()
+    values.iloc[5] = values.iloc[2]
+    found = assess_sensitivity(
+        Indicators(values, data.codebook),
+        IndexSpec.from_codebook("i", data.codebook),
+        n_draws=1500,
+        seed=0,
+    )
+    pair = found.frame.loc[[2, 5]].drop(columns="unit")
+    assert_array_equal(pair.iloc[0], pair.iloc[1])
+    assert_array_equal(found.arrays["acceptability"][2], found.arrays["acceptability"][5])
+
+
+def test_a_score_varies_as_the_weights_do():
+    # One node, arithmetic: Var(score) = x' Cov(w) x, with the Dirichlet's covariance.
+    data = simulated(n=15, k=4)
+    spec = flat_spec(data)
+    found = assess_sensitivity(data, spec, Variation(30), n_draws=60_000, seed=0)
+    w = np.full(4, 0.25)
+    z = ((data.values - data.values.mean()) / data.values.std()).to_numpy()
+    sd = np.sqrt(np.einsum("ni,ij,nj->n", z, (np.diag(w) - np.outer(w, w)) / 31, z))
+    assert_allclose(found.frame["score_sd"], sd, rtol=0.02)
+
+
+def test_without_variation_nothing_moves():
+    data = simulated()
+    spec = IndexSpec.from_codebook("i", data.codebook)
+    found = assess_sensitivity(data, spec, Variation(None), n_draws=1100, seed=0)
+    assert found.details["mean_rank_shift"] == 0.0
+    assert found.details["narrow_share"] == 1.0
+    assert_array_equal(found.frame["rank_low"], found.frame["rank"])
+    assert_array_equal(found.frame["score_sd"], np.zeros(25))
+
+
+def test_methods_that_cannot_be_scored_are_left_out_by_name_and_the_others_drawn():
+    data = simulated()
+    spec = IndexSpec.from_codebook("i", data.codebook)
+    varied = Variation(50, normalise=("rank",), aggregate=("geometric",))
+    found = assess_sensitivity(data, spec, varied, n_draws=6000, seed=0)
+    assert found.details["choices"] == ["zscore, arithmetic", "rank, arithmetic", "rank, geometric"]
+    left = [note for note in found.notes if note.startswith("left out")]
+    assert len(left) == 1
+    assert left[0].startswith("left out: zscore, geometric, which cannot be scored (")
+    used = found.details["draws_of_choices"]
+    assert sum(used) == 6000
+    assert_allclose(used, 2000, atol=4 * np.sqrt(6000 * 2 / 9))
+
+
+def test_a_specification_that_cannot_be_scored_is_refused():
+    data = simulated()
+    with pytest.raises(MethodError, match="positive"):
+        assess_sensitivity(data, flat_spec(data, aggregate="geometric"), n_draws=10, seed=0)
+
+
+@pytest.mark.parametrize("draws", [0, -5, 1.5, True])
+def test_a_number_of_draws_that_is_none_is_refused(draws):
+    data = simulated()
+    with pytest.raises(SpecError, match="number of draws"):
+        assess_sensitivity(data, flat_spec(data), n_draws=draws, seed=0)
+
+
+def test_an_interrupted_run_goes_on_from_its_blocks(tmp_path, monkeypatch):
+    from lgpi_research import sensitivity
+
+    data = simulated(n=30)
+    spec = IndexSpec.from_codebook("i", data.codebook)
+    whole = assess_sensitivity(data, spec, n_draws=5000, seed=0)
+    compute = sensitivity._Draws.__call__
+    done: list[int] = []
+
+    def killed(self, block, size):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(block)
+        return compute(self, block, size)
+
+    monkeypatch.setattr(sensitivity._Draws, "__call__", killed)
+    with pytest.raises(KeyboardInterrupt):
+        assess_sensitivity(data, spec, n_draws=5000, seed=0, checkpoint=tmp_path)
+    done.clear()
+    again = assess_sensitivity(data, spec, n_draws=5000, seed=0, checkpoint=tmp_path)
+    assert done == [3, 4]
+    assert again.digest() == whole.digest()
+    done.clear()
+    monkeypatch.setattr(sensitivity._Draws, "__call__", compute)
+    changed = assess_sensitivity(
+        data, spec, Variation(10), n_draws=2000, seed=0, checkpoint=tmp_path
+    )
+    assert (
+        changed.digest()
+        == assess_sensitivity(data, spec, Variation(10), n_draws=2000, seed=0).digest()
+    )
+
+
+def test_weights_around_which_are_drawn_are_printed_with_their_spread():
+    data = simulated(k=4)
+    notes = assess_sensitivity(data, flat_spec(data), n_draws=10, seed=0).notes
+    assert any("x0 0.25 ± 0.061" in note and "concentration 50" in note for note in notes)
+    frame = pd.DataFrame(assess_sensitivity(data, flat_spec(data), n_draws=10, seed=0).summary())
+    assert frame["rank"].is_monotonic_increasing

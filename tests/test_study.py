@@ -1,0 +1,220 @@
+"""Studies: the two settings by an independent route, and recipes of a user's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from lgpi_research.datasets import load_eu_regions, load_ukraine_hromadas
+from lgpi_research.errors import DataError, SpecError
+from lgpi_research.results import load_result
+from lgpi_research.study import load_study, study_from_table
+
+
+def by_hand(y: np.ndarray, X: np.ndarray, clusters: np.ndarray) -> tuple[float, float, float]:
+    """Slope, CR2 standard error and Satterthwaite df of the first column, from the formulas.
+
+    Dense: full dummies, a pseudo-inverse square root for each cluster, an n by n projection.
+    """
+    n = len(y)
+    bread = np.linalg.pinv(X.T @ X)
+    coef = bread @ X.T @ y
+    residuals = y - X @ coef
+    hat = np.eye(n) - X @ bread @ X.T
+    rows, scores = [], []
+    for cluster in np.unique(clusters):
+        inside = clusters == cluster
+        values, vectors = np.linalg.eigh(hat[np.ix_(inside, inside)])
+        root = np.where(values > 1e-10, 1 / np.sqrt(np.maximum(values, 1e-300)), 0.0)
+        part = (bread @ X[inside].T)[0] @ (vectors * root) @ vectors.T
+        scores.append(part @ residuals[inside])
+        rows.append(part @ hat[inside])
+    rows = np.array(rows)
+    cross = rows @ rows.T
+    return coef[0], np.sqrt(np.sum(np.square(scores))), np.trace(cross) ** 2 / np.sum(cross**2)
+
+
+def dummies(values: pd.Series) -> np.ndarray:
+    return pd.get_dummies(values, drop_first=True).to_numpy(dtype=float)
+
+
+def z(values: pd.DataFrame) -> pd.DataFrame:
+    return (values - values.mean()) / values.std()
+
+
+def test_ukraines_slope_and_standard_error_by_an_independent_route():
+    import statsmodels.api as sm
+
+    frame = load_ukraine_hromadas().frame
+    frame = frame[frame["occupied_before_2022"] == 0].dropna()
+    tools = [
+        "e_petitions",
+        "e_consultations",
+        "participatory_budget",
+        "open_hromada",
+        "youth_council",
+    ]
+    exams = ["exam_ukrainian", "exam_uml", "exam_mathematics", "exam_history"]
+    score = (z(frame[tools]).mean(axis=1) + z(frame[exams]).mean(axis=1)) / 2
+    controls = [
+        np.log(frame["population"]),
+        frame["urban_share"],
+        frame["travel_time"],
+        np.log(frame["area"]),
+    ]
+    X = np.column_stack(
+        [
+            frame["own_revenue_share"],
+            *controls,
+            np.ones(len(frame)),
+            dummies(frame["oblast"]),
+            dummies(frame["type"]),
+        ]
+    )
+    slope, error, df = by_hand(score.to_numpy(), X, frame["oblast"].to_numpy())
+    link = load_study("ukraine").run(stages=("link",))["link"]
+    row = link.measure
+    assert_allclose([row["estimate"], row["std_error"], row["df"]], [slope, error, df], rtol=1e-8)
+    assert (row["n_used"], row["n_clusters"]) == (1428, 24)
+    peer = sm.OLS(score.to_numpy(), X).fit()
+    assert_allclose(peer.params[0], row["estimate"], rtol=1e-9)
+    assert_allclose(peer.tvalues[0], link.details["t_classical"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("measure", ["local_autonomy", "tax_share"])
+def test_the_eus_slopes_by_an_independent_route(measure):
+    frame = load_eu_regions().frame
+    score = z(frame[["quality", "impartiality", "corruption"]]).mean(axis=1)
+    used = frame["gdp_per_head"].notna()
+    X = np.column_stack([frame[measure], np.log(frame["gdp_per_head"]), np.ones(len(frame))])[used]
+    slope, error, df = by_hand(score[used].to_numpy(), X, frame["country"][used].to_numpy())
+    results = load_study("eu").run(stages=("link",))
+    row = results[f"link: {measure.replace('_', ' ')}"].measure
+    assert_allclose([row["estimate"], row["std_error"], row["df"]], [slope, error, df], rtol=1e-8)
+
+
+def test_the_reliability_of_published_scores_reaches_the_link():
+    results = load_study("eu").run(stages=("reliability", "link"))
+    reliability = results["reliability of eqi"].details["reliability"]
+    link = results["link: local autonomy"].details
+    assert link["score_reliability"] == reliability
+    assert_allclose(link["sd_score"], np.sqrt(reliability) * link["sd_score_observed"])
+    alone = load_study("eu").run(stages=("link",))["link: local autonomy"]
+    assert alone.digest() == results["link: local autonomy"].digest()
+
+
+def test_occupied_communities_are_left_out_and_said():
+    study = load_study("ukraine")
+    assert len(study.table) == 1438
+    assert study.notes[0].startswith("31 of 1469 rows left out: occupied before 2022")
+    assert any("0 means that a community was not on the list" in note for note in study.notes)
+    assert any("five monthly shares" in note for note in study.notes)
+
+
+def test_what_is_made_from_the_measure_is_refused_through_the_lineage_of_the_data(tmp_path):
+    from lgpi_research.datasets import recipe_path
+
+    text = recipe_path("ukraine").read_text("utf-8")
+    text = text.replace('name = "youth_council"', 'name = "total_revenue"')
+    (tmp_path / "own.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(SpecError, match="total_revenue: shares total_revenue with the measure"):
+        load_study(tmp_path / "own.toml").run(stages=("link",))
+
+
+def test_every_result_of_a_study_is_saved_and_loaded(tmp_path):
+    results = load_study("eu").run(n_draws=1024, seed=0)
+    for number, result in enumerate(results.values()):
+        again = load_result(result.save(tmp_path / f"{number}.parquet"))
+        assert type(again) is type(result)
+        assert again.digest() == result.digest()
+        assert again.headline() == result.headline()
+        assert again.methods_text() == result.methods_text()
+        assert again.references == result.references
+
+
+SURVEY = """
+[study]
+title = "A survey and its places"
+unit = "town"
+sources = ["answers.csv", "budgets.csv"]
+
+[survey]
+psu = "village"
+weight = "w"
+
+[[indicator]]
+name = "q1"
+dimension = "trust"
+measurement = "reflective"
+scale = { low = 1, high = 5 }
+
+[[indicator]]
+name = "q2"
+dimension = "trust"
+measurement = "reflective"
+scale = { low = 1, high = 5 }
+
+[index]
+normalise = { method = "minmax", basis = "sample" }
+
+[[link]]
+formula = "score ~ own_share"
+cluster = "none"
+"""
+
+
+def survey_folder(folder):
+    rng = np.random.default_rng(5)
+    town = np.repeat(np.arange(12), 20)
+    trait = rng.normal(size=12)[town] + rng.normal(size=240)
+    items = {f"q{i}": np.clip(np.round(3 + trait + rng.normal(size=240)), 1, 5) for i in (1, 2)}
+    answers = {"town": town, "village": np.arange(240) // 5, "w": rng.uniform(1, 2, 240), **items}
+    pd.DataFrame(answers).to_csv(folder / "answers.csv", index=False)
+    budgets = pd.DataFrame({"town": np.arange(14), "own_share": rng.uniform(size=14)})
+    budgets.to_csv(folder / "budgets.csv", index=False)
+    (folder / "survey.toml").write_text(SURVEY)
+    return folder / "survey.toml"
+
+
+def test_a_survey_runs_from_answers_to_the_link(tmp_path):
+    study = load_study(survey_folder(tmp_path))
+    results = study.run(n_draws=1024, seed=0)
+    assert list(results) == ["reliability", "scores", "sensitivity", "link"]
+    assert results["reliability"].frame["n_clusters"].iloc[0] == 48
+    answers = pd.read_csv(tmp_path / "answers.csv")
+    means = answers.groupby("town")[["q1", "q2"]].apply(
+        lambda t: t.mul(answers.loc[t.index, "w"], axis=0).sum() / answers.loc[t.index, "w"].sum()
+    )
+    scaled = ((means - means.min()) / (means.max() - means.min())).mean(axis=1)
+    score = results["scores"].frame.set_index("unit")["score"]
+    assert_allclose(score[scaled.index.astype("str")], scaled)
+    assert any("12 of 12 rows joined by town; 2 rows not used" in note for note in study.notes)
+
+
+def test_tables_that_cannot_be_joined_are_refused(tmp_path):
+    path = survey_folder(tmp_path)
+    budgets = pd.read_csv(tmp_path / "budgets.csv")
+    pd.concat([budgets, budgets.head(1)]).to_csv(tmp_path / "budgets.csv", index=False)
+    with pytest.raises(DataError, match=r"1 units stand in two rows \(0\)"):
+        load_study(path)
+
+
+def test_a_study_of_a_table_without_an_index_links_columns(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"y": rng.normal(size=40), "x": rng.normal(size=40), "g": np.arange(40) % 8}
+    )
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    study = study_from_table(tmp_path / "t.csv", dimensions={}, formula="y ~ x", cluster="g")
+    assert study.run(stages=("link",))["link"].measure["term"] == "x"
+    with pytest.raises(SpecError, match="no dimension is named"):
+        study.run(stages=("scores",))
+
+
+def test_an_unknown_result_lists_those_there_are():
+    results = load_study("eu").run(stages=("scores",))
+    with pytest.raises(KeyError, match="there are scores"):
+        results["score"]
+    assert "238 units scored" in repr(results)
