@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
 from lgpi_research.errors import DataError, SpecError
@@ -147,8 +147,14 @@ class Checkpoint:
             ) from error
 
 
+@functools.cache
+def _threads() -> ThreadpoolController:
+    """Return the process's BLAS libraries; looking for them takes longer than many a block."""
+    return ThreadpoolController()
+
+
 def _whole(work: BlockWork, block: int, size: int) -> Sums:
-    with threadpool_limits(1):
+    with _threads().limit(limits=1):
         return work(block, size)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -191,21 +191,24 @@ class Codebook:
             elif columns.count(name) > 1:
                 problems.add(f"{name}: {columns.count(name)} columns have this name; keep one.")
         problems.raise_any(DataError)
-        notes = []
-        blanked: dict[str, pd.Series] = {}
+        notes: list[str] = []
+        values: dict[str, pd.Series] = {}
         for indicator in self:
             column = frame[indicator.name]
-            codes = _codes(column, indicator.missing_codes)
-            found = {code: int(n) for code, n in codes.items() if n}
-            if found:
-                told = ", ".join(f"{code} ({n})" for code, n in found.items())
+            found = {code: int(_matches(column, (code,)).sum()) for code in indicator.missing_codes}
+            told = ", ".join(f"{code} ({n})" for code, n in found.items() if n)
+            if told:
                 notes.append(f"{indicator.name}: missing codes set aside: {told}.")
-            blanked[indicator.name] = column.mask(_matches(column, indicator.missing_codes))
-        values = to_numeric(pd.DataFrame(blanked, index=frame.index), self.names, where)
-        for indicator in self:
-            problems.extend(_problems(indicator, values[indicator.name].to_numpy()))
+            answered = column.mask(_matches(column, indicator.missing_codes)).to_frame()
+            try:
+                read = to_numeric(answered, [indicator.name], where)[indicator.name]
+            except DataError as error:
+                problems.extend(error.problems)
+                continue
+            problems.extend(_problems(indicator, read.to_numpy()))
+            values[indicator.name] = read
         problems.raise_any(DataError)
-        return values, tuple(notes)
+        return pd.DataFrame(values, index=frame.index), tuple(notes)
 
 
 def _matches(column: pd.Series, codes: tuple[float | str, ...]) -> pd.Series:
@@ -217,10 +220,6 @@ def _matches(column: pd.Series, codes: tuple[float | str, ...]) -> pd.Series:
     if not pd.api.types.is_numeric_dtype(column):
         found |= column.astype("str").str.strip().isin(texts)
     return found
-
-
-def _codes(column: pd.Series, codes: tuple[float | str, ...]) -> Mapping[float | str, int]:
-    return {code: int(_matches(column, (code,)).sum()) for code in codes}
 
 
 def _problems(indicator: Indicator, values: np.ndarray) -> list[str]:

@@ -9,7 +9,20 @@ __all__ = ["DataError", "LGPIError", "MethodError", "Problems", "SpecError", "li
 
 
 class LGPIError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        What is wrong, one problem each; the whole message where only one thing is said.
+    """
+
+    def __init__(self, message: str, problems: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems) or (message,)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.problems)
 
 
 class DataError(LGPIError, ValueError):
@@ -62,7 +75,7 @@ class Problems:
         if self.items:
             count = f"{len(self.items)} problem{'s' if len(self.items) > 1 else ''}"
             lines = "\n".join(f"- {item}" for item in self.items)
-            raise kind(f"{count} in {self.where}\n{lines}")
+            raise kind(f"{count} in {self.where}\n{lines}", self.items)
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

@@ -137,14 +137,20 @@ class Indicators:
                 hint = nearest(name, codebook.names)
                 problems.add(f"std_errors: {name} is no indicator of the codebook.{hint}")
         problems.raise_any(DataError)
-        values, notes = codebook.read(frame, where)
         key = frame[unit]
         problems.extend(_key_problems(unit, key))
-        problems.extend(_constant(values))
+        try:
+            values, notes = codebook.read(frame, where)
+            problems.extend(_constant(values))
+        except DataError as error:
+            problems.extend(error.problems)
         errors = None
         if std_errors:
-            errors = _errors(frame, codebook, std_errors, where)
-            problems.extend(_negative(errors))
+            try:
+                errors = _errors(frame, codebook, std_errors, where)
+                problems.extend(_negative(errors))
+            except DataError as error:
+                problems.extend(error.problems)
         problems.raise_any(DataError)
         index = pd.Index(key.to_numpy(), name=unit)
         return cls(

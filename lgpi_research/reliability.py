@@ -72,6 +72,9 @@ class Reliability(Result, kind="reliability"):
         said = []
         inner = table[~table["coefficient"].str.startswith("unit reliability")]
         if len(inner):
+            # Consistency is evidence for reflective dimensions only: they go first, if any.
+            reflective = inner["measurement"] == "reflective"
+            inner = inner[reflective] if reflective.any() else inner
             name = inner["coefficient"].iloc[0]
             rows = inner[inner["coefficient"] == name]
             first = rows.iloc[0]
@@ -144,7 +147,8 @@ class Reliability(Result, kind="reliability"):
             said.append(
                 "The reliability of the units' scores follows from their standard errors "
                 "[@RaudenbushSampson1999], with the variance of the true values by the method of "
-                "Paule and Mandel, and intervals by inverting the statistic that it equates."
+                "Paule and Mandel [@PauleMandel1982], and intervals by inverting the statistic "
+                "that it equates [@Viechtbauer2007]."
             )
         return " ".join(said)
 

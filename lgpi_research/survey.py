@@ -140,7 +140,7 @@ class Survey:
         try:
             values, notes = self.codebook.read(self.frame, self.where)
         except DataError as error:
-            problems.extend(_lines(error))
+            problems.extend(error.problems)
         problems.raise_any(DataError)
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "roles", roles)
@@ -272,11 +272,6 @@ def _count(n: int, one: str, several: str) -> str:
     return f"{n:,} {one if n == 1 else several}"
 
 
-def _lines(error: DataError) -> list[str]:
-    """Return the problems that an error lists."""
-    return str(error).split("\n- ")[1:] or [str(error)]
-
-
 def _roles(
     frame: pd.DataFrame, design: SurveyDesign, where: str, problems: Problems
 ) -> pd.DataFrame:
@@ -296,7 +291,7 @@ def _roles(
         try:
             found["weight"] = to_numeric(numbers, [column], where)[column]
         except DataError as error:
-            problems.extend(_lines(error))
+            problems.extend(error.problems)
         else:
             checked_weights(len(frame), found["weight"], problems, column)
     if "psu" in found:

@@ -78,3 +78,11 @@ def test_dimensions_keep_the_order_of_appearance():
     )
     assert book.dimensions == {"y": ("b", "c"), "x": ("a",)}
     assert book.select(("c", "a")).names == ("c", "a")
+
+
+def test_text_and_values_outside_the_scale_are_reported_together():
+    book = Codebook((Indicator("a", scale=(1, 5)), Indicator("b", scale=(1, 5))))
+    with pytest.raises(DataError) as error:
+        book.read(pd.DataFrame({"a": ["1", "x"], "b": [1, 9]}), "t.csv")
+    assert len(error.value.problems) == 2
+    assert str(error.value).startswith("2 problems in t.csv")

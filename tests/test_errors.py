@@ -78,3 +78,16 @@ def test_a_listing_shows_or_counts_everything(values: list[int], most: int) -> N
     shown, _, rest = text.partition(" and ")
     assert [int(part) for part in shown.split(", ") if part] == values[:most]
     assert (int(rest.split()[0]) if rest else 0) == max(0, len(values) - most)
+
+
+def test_problems_travel_with_the_error_also_to_workers() -> None:
+    import pickle
+
+    problems = Problems("t.csv")
+    problems.extend(["a: wrong.", "b: wrong."])
+    with pytest.raises(DataError) as caught:
+        problems.raise_any(DataError)
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):  # noqa: S301
+        assert error.problems == ("a: wrong.", "b: wrong.")
+        assert str(error).startswith("2 problems in t.csv")
+    assert DataError("alone").problems == ("alone",)

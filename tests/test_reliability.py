@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -195,8 +197,13 @@ def test_a_scale_for_each_dimension(survey):
     assert any(n.startswith("voice: omega is left out: at least 3 items") for n in told.notes)
     assert any("services is formative" in note for note in told.notes)
     assert not any("voice is formative" in note for note in told.notes)
-    assert told.headline().startswith("alpha ranges from 0.")
-    assert "over 2 dimensions" in told.headline()
+    # Only voice is reflective, so only its consistency is evidence.
+    assert told.headline().startswith("voice: alpha is 0.")
+    first = two_dimensions(survey)
+    agree = Codebook(tuple(replace(item, measurement="reflective") for item in first.codebook))
+    both = assess_reliability(Survey(first.frame, agree, first.design), n_draws=100, seed=0)
+    assert both.headline().startswith("alpha ranges from 0.")
+    assert "over 2 dimensions" in both.headline()
 
 
 def test_items_table(survey, found):

@@ -196,3 +196,20 @@ def test_weights_around_which_are_drawn_are_printed_with_their_spread():
     assert any("x0 0.25 ± 0.061" in note and "concentration 50" in note for note in notes)
     frame = pd.DataFrame(assess_sensitivity(data, flat_spec(data), n_draws=10, seed=0).summary())
     assert frame["rank"].is_monotonic_increasing
+
+
+def test_memory_does_not_grow_with_the_number_of_draws():
+    import tracemalloc
+
+    data = simulated(n=300)
+    spec = IndexSpec.from_codebook("i", data.codebook)
+
+    def peak(draws: int) -> int:
+        tracemalloc.start()
+        assess_sensitivity(data, spec, n_draws=draws, seed=0)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(1024)
+    assert peak(8 * 1024) < 1.1 * peak(2 * 1024)

@@ -122,7 +122,7 @@ def test_every_problem_at_once():
         Survey(frame, BOOK, DESIGN, where="wave1.csv")
     text = str(caught.value)
     assert "problems in wave1.csv\n- " in text
-    assert "village: 1 of 16 clusters found in more than one stratum (3 in 'south', 'north')" in text
+    assert "1 of 16 clusters found in more than one stratum (3 in 'south', 'north')" in text
     assert "village: 1 of 16 clusters found in more than one place (5 in 'a', 'b')" in text
     assert "w: 1 of 80 weights are missing (rows 5)." in text
     assert "w: 1 of 80 weights are negative (rows 3)." in text

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from lgpi_research.methods.consistency import alpha
+from lgpi_research.methods.replicates import rao_wu
 from lgpi_research.moments import Moments
 from lgpi_research.registry import resolve
 from lgpi_research.reliability import replicate_coefficients
@@ -31,8 +32,8 @@ def benchmarks() -> Iterable[tuple[str, Callable[[], object], Callable[[], objec
         centred = answers - 3.0
         squares = np.einsum("ij,ij->j", centred, centred)
         total = np.square(centred.sum(axis=1)).sum()
-        draws = rng.multinomial(CLUSTERS - 1, np.full(CLUSTERS, 1 / CLUSTERS), size=DRAWS)
-        return centred.sum(axis=0), squares, total, draws.astype(float) @ kept
+        draws = rao_wu(rng, np.zeros(CLUSTERS, dtype=int), DRAWS)
+        return centred.sum(axis=0), squares, total, draws @ kept
 
     yield (
         f"alpha, {DRAWS:,} bootstrap draws of {CLUSTERS} clusters, {N:,} × {ITEMS}",
