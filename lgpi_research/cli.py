@@ -78,10 +78,12 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*args: Any, **options: Any) -> None:
         from lgpi_research.errors import LGPIError, MethodError
+        from lgpi_research.registry import load_installed
 
         logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
         logging.getLogger("lgpi_research").setLevel(logging.INFO)
         try:
+            load_installed()
             command(*args, **options)
         except LGPIError as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -10,6 +10,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "describe",
     "entry",
     "estimator",
+    "load_installed",
     "names",
     "normaliser",
     "resolve",
@@ -35,6 +37,8 @@ __all__ = [
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
 Link = tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]
+
+ENTRY_POINT = "lgpi_research.methods"
 
 KINDS = ("normaliser", "weigher", "aggregator", "coefficient", "estimator")
 
@@ -147,6 +151,33 @@ def coefficient(name: str, *, needs: str) -> Decorator:
 def estimator(name: str) -> Decorator:
     """Register ``(y (n,), X (n, k), *, absorb, clusters, weights) -> fit`` under `name`."""
     return _register("estimator", name)
+
+
+def load_installed() -> tuple[str, ...]:
+    """Import what installed packages name under the entry point ``lgpi_research.methods``.
+
+    Importing such a module registers its methods; in Python an import of one's own does
+    the same.
+
+    Returns
+    -------
+    tuple of str
+        Names of the entry points, sorted.
+
+    Raises
+    ------
+    SpecError
+        With every module that cannot be imported.
+    """
+    found = sorted(metadata.entry_points(group=ENTRY_POINT), key=lambda point: point.name)
+    problems = Problems(f"the installed entry points {ENTRY_POINT!r}")
+    for point in found:
+        try:
+            point.load()
+        except (ImportError, AttributeError, SpecError) as error:
+            problems.add(f"{point.name} ({point.value}): {error}")
+    problems.raise_any(SpecError)
+    return tuple(point.name for point in found)
 
 
 def names(kind: str) -> tuple[str, ...]:

@@ -38,6 +38,8 @@ __all__ = ["Study", "StudyResults", "load_study", "study_from_table"]
 
 logger = logging.getLogger(__name__)
 
+STAGES = ("reliability", "scores", "sensitivity", "link")
+
 
 @dataclass(frozen=True, eq=False)
 class Study:
@@ -155,7 +157,7 @@ class Study:
         seed: int | None = None,
         n_jobs: int | None = None,
         checkpoint: str | Path | None = None,
-        stages: tuple[str, ...] = ("reliability", "scores", "sensitivity", "link"),
+        stages: tuple[str, ...] = STAGES,
     ) -> StudyResults:
         """Run the recipe.
 
@@ -187,6 +189,10 @@ class Study:
         >>> results["scores"].frame["unit"].iloc[0]
         'AT11'
         """
+        for stage in stages:
+            if stage not in STAGES:
+                known = ", ".join(STAGES)
+                raise SpecError(f"Unknown stage {stage!r}.{nearest(stage, STAGES)} Known: {known}.")
         root = root_seed(seed)
         found: dict[str, Result] = {}
         say = self._say

@@ -169,3 +169,35 @@ def test_two_recipes_of_one_name_are_refused(tmp_path):
     status, _, message = lgpi("run", "eu", "eu", "--out", tmp_path / "out")
     assert status == 2
     assert "Two recipes have the same file name: eu" in message
+
+
+def install(folder, value):
+    """Put a package with an entry point where Python finds installed ones."""
+    told = folder / "extra-1.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: extra\nVersion: 1.0\n")
+    (told / "entry_points.txt").write_text(f"[lgpi_research.methods]\nextra = {value}\n")
+
+
+def test_methods_of_installed_packages_are_known_by_name(places, tmp_path, monkeypatch):
+    code = (
+        "from lgpi_research import normaliser\n"
+        "@normaliser('halved')\n"
+        "def halved(x, reference):\n"
+        "    return x / 2\n"
+    )
+    (tmp_path / "extra_methods.py").write_text(code)
+    install(tmp_path, "extra_methods")
+    monkeypatch.syspath_prepend(tmp_path)
+    told = json.loads(lgpi("score", places, *INDEX[:4], "--normalise", "halved", "--json")[1])
+    frame = pd.read_parquet(places)
+    by_hand = frame[["a", "b"]].mean(axis=1) / 2
+    assert [row["score"] for row in told["frame"]] == pytest.approx(by_hand.tolist())
+
+
+def test_an_installed_package_that_cannot_be_imported_is_named(places, tmp_path, monkeypatch):
+    install(tmp_path, "no_such_module")
+    monkeypatch.syspath_prepend(tmp_path)
+    status, _, message = lgpi("score", places, *INDEX)
+    assert status == 2
+    assert "extra (no_such_module)" in message

@@ -218,3 +218,8 @@ def test_an_unknown_result_lists_those_there_are():
     with pytest.raises(KeyError, match="there are scores"):
         results["score"]
     assert "238 units scored" in repr(results)
+
+
+def test_an_unknown_stage_is_refused_with_the_nearest_spelling():
+    with pytest.raises(SpecError, match="Did you mean 'sensitivity'"):
+        load_study("eu").run(stages=("sensitvity",))
