@@ -49,6 +49,7 @@ class Source:
     frame: pd.DataFrame
     digest: str
     columns: Mapping[str, datasets.Column] = field(default_factory=dict)
+    missing_codes: Mapping[str, tuple[float | str, ...]] = field(default_factory=dict)
     caveats: tuple[str, ...] = ()
     citation: str = ""
     bibtex: str = ""
@@ -318,12 +319,15 @@ def _build(
 ) -> Recipe:
     """Make the nouns, collecting what each of them refuses."""
     facts: dict[str, datasets.Column] = {}
+    codes: dict[str, tuple[float | str, ...]] = {}
     for source in reversed(sources):
         facts.update(source.columns)
+        codes.update(source.missing_codes)
     indicators = []
     for number, entry in enumerate(told.indicator):
         with _collect(problems, lines, ("indicator", number)):
-            indicators.append(_indicator(entry, facts.get(entry.name)))
+            declared = codes.get(entry.name, ())
+            indicators.append(_indicator(entry, facts.get(entry.name), declared))
     codebook = spec = survey = None
     variation = Variation()
     with _collect(problems, lines, ("indicator", 0)):
@@ -398,8 +402,13 @@ def _without_basis(method: Any) -> Any:
     return method
 
 
-def _indicator(told: _Indicator, fact: datasets.Column | None) -> Indicator:
-    """Return an indicator; what the recipe leaves open is taken from the data's manifest."""
+def _indicator(
+    told: _Indicator, fact: datasets.Column | None, declared: tuple[float | str, ...]
+) -> Indicator:
+    """Return an indicator; what the recipe leaves open is taken from the data's manifest.
+
+    Missing codes are those of the recipe and those that the file itself declares.
+    """
 
     def ends(given: _Ends | None, known: tuple[float, float] | None) -> tuple[float, float] | None:
         return known if given is None else (given.low, given.high)
@@ -414,7 +423,7 @@ def _indicator(told: _Indicator, fact: datasets.Column | None) -> Indicator:
         direction=told.direction,
         scale=ends(told.scale, scale),
         goalposts=ends(told.goalposts, fact.goalposts if fact else None),
-        missing_codes=tuple(told.missing_codes),
+        missing_codes=tuple(dict.fromkeys([*told.missing_codes, *declared])),
         measurement=told.measurement,
         unit=told.unit or (fact.unit if fact else ""),
         made_from=tuple(told.made_from) or (fact.made_from if fact else ()),
@@ -431,8 +440,10 @@ def _sources(
         where = lines.find(("study", "sources"))
         if name in known:
             data = datasets.load_dataset(name)
-            facts = (data.columns, data.caveats, data.citation, data.bibtex)
-            found.append(Source(name, data.frame, data.digest, *facts))
+            facts = {
+                key: getattr(data, key) for key in ("columns", "caveats", "citation", "bibtex")
+            }
+            found.append(Source(name, data.frame, data.digest, **facts))
             continue
         if not re.search(r"\.\w+$", name):
             problems.add(
@@ -453,7 +464,10 @@ def _sources(
         except DataError as error:
             problems.add(f"line {where}: study.sources: {_indent(error)}")
             continue
-        found.append(Source(name, table.frame, table.digest, caveats=table.notes))
+        codes = table.missing_codes
+        found.append(
+            Source(name, table.frame, table.digest, missing_codes=codes, caveats=table.notes)
+        )
     return tuple(found)
 
 

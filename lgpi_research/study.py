@@ -302,7 +302,7 @@ def load_study(recipe: str | Path) -> Study:
         raise DataError(f"{told.name}: the exclusions leave no row.")
     survey = None
     if told.survey is not None and told.codebook is not None:
-        survey = Survey(frame, told.codebook, told.survey)
+        survey = Survey(frame, told.codebook, told.survey, lead.name)
         frame = frame[[told.unit]].drop_duplicates().reset_index(drop=True)
     for other in told.sources[1:]:
         frame, note = _join(frame, other, told.unit)
@@ -342,7 +342,7 @@ def study_from_table(
     scale : (float, float), optional
         Possible values of every item.
     missing_codes : tuple
-        Values that stand for no answer.
+        Values that stand for no answer, beside those that the file itself declares.
     normalise, aggregate, concentration
         Choices of the index and of its variation.
     formula, cluster : str, optional
@@ -388,7 +388,7 @@ def study_from_table(
                     dimension=dimension,
                     direction="negative" if column in negative else "positive",
                     scale=scale,
-                    missing_codes=missing_codes,
+                    missing_codes=(*missing_codes, *table.missing_codes.get(column, ())),
                     measurement="reflective" if dimension in reflective else "formative",
                 )
                 for dimension, columns in dimensions.items()
@@ -421,7 +421,7 @@ def study_from_table(
     answers = None
     roles = {role: column for role, column in (survey or {}).items() if column}
     if roles and codebook is not None:
-        answers = Survey(frame, codebook, SurveyDesign(**roles))
+        answers = Survey(frame, codebook, SurveyDesign(**roles), table.source)
     return Study(told, frame, answers, table.notes)
 
 

@@ -201,3 +201,36 @@ def test_an_installed_package_that_cannot_be_imported_is_named(places, tmp_path,
     status, _, message = lgpi("score", places, *INDEX)
     assert status == 2
     assert "extra (no_such_module)" in message
+
+
+def test_missing_codes_that_a_file_declares_are_no_answers(answers, tmp_path):
+    import pyreadstat
+
+    frame = pd.read_csv(answers)
+    frame.loc[:9, "q0"] = 9
+    declared = {"q0": [9]}
+    pyreadstat.write_sav(frame, tmp_path / "answers.sav", missing_ranges=declared)
+    words = ("--dimension", "trust=q0,q1,q2,q3", "--psu", "town", "--scale", "1..5", "--json")
+    told = json.loads(lgpi("reliability", tmp_path / "answers.sav", *words)[1])
+    assert told["frame"][0]["n_used"] == 170
+    assert "q0: missing codes set aside: 9 (10)." in told["notes"]
+    (tmp_path / "own.toml").write_text(
+        """
+[study]
+title = "Declared codes"
+unit = "town"
+sources = ["answers.sav"]
+[survey]
+psu = "town"
+[[indicator]]
+name = "q0"
+dimension = "trust"
+[[indicator]]
+name = "q1"
+dimension = "trust"
+[index]
+normalise = "zscore"
+"""
+    )
+    told = json.loads(lgpi("reliability", tmp_path / "own.toml", "--json")[1])
+    assert "q0: missing codes set aside: 9 (10)." in told["notes"]
