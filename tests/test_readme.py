@@ -39,3 +39,11 @@ def test_the_modules_it_names_exist() -> None:
     assert len(modules) > 10
     missing = [name for name in modules if not (ROOT / "lgpi_research" / f"{name}.py").is_file()]
     assert missing == []
+
+
+def test_the_paper_cites_what_the_bibliography_holds() -> None:
+    text = (ROOT / "paper" / "paper.md").read_text("utf-8")
+    library = (ROOT / "lgpi_research" / "references.bib").read_text("utf-8")
+    cited = set(re.findall(r"@([A-Za-z]+\d{4})", text))
+    assert len(cited) > 5
+    assert cited <= set(re.findall(r"^@\w+\{([^,]+),", library, flags=re.MULTILINE))
