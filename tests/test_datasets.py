@@ -367,7 +367,7 @@ def test_one_budget_identity_is_recognised_through_its_parts():
 
 def test_the_licence_of_the_hromadas_goes_with_them():
     notice = (data_folder() / "licences" / "ukraine_hromadas.txt").read_text("utf-8")
-    assert notice.startswith("MIT License\n\nCopyright (c) 2021 Andriy V. Koval\n")
+    assert "\nMIT License\n\nCopyright (c) 2021 Andriy V. Koval\n" in notice
     assert load_ukraine_hromadas().licence == "MIT, Copyright (c) 2021 Andriy V. Koval"
 
 
@@ -562,4 +562,4 @@ def test_facts_of_the_caveats_on_exams():
 def test_the_licence_notice_is_the_providers():
     name = "LICENSE-source.txt"
     notice = (data_folder() / "licences" / "ukraine_hromadas.txt").read_text("utf-8")
-    assert notice == (RAW / "ukraine-hromadas-kse" / name).read_text("utf-8")
+    assert notice.endswith((RAW / "ukraine-hromadas-kse" / name).read_text("utf-8"))

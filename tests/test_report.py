@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -56,10 +57,10 @@ def test_the_manifest_lists_every_file_and_nothing_of_the_machine(folder):
     files.pop("manifest.json")
     assert told["files"] == files
     assert told["run"] == {"seed": 0, "draws": 1500}
-    text = (folder / "manifest.json").read_text("utf-8") + (folder / "numbers.json").read_text(
-        "utf-8"
-    )
-    assert not re.search(r"20\d\d-\d\d-\d\dT|/home/|/tmp/|/root/", text)
+    text = "".join((folder / name).read_text("utf-8") for name in ("manifest.json", "numbers.json"))
+    assert not re.search(r"20\d\d-\d\d-\d\dT", text)
+    for place in (Path.home(), Path(tempfile.gettempdir()), Path.cwd()):
+        assert place.as_posix() not in text
 
 
 def test_tables_figures_and_results_are_there_for_every_result(folder):
