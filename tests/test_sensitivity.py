@@ -11,9 +11,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from lgpi_research.codebook import Codebook, Indicator
 from lgpi_research.errors import MethodError, SpecError
 from lgpi_research.indicators import Indicators
+from lgpi_research.methods.weights import draw_dirichlet
 from lgpi_research.registry import use
+from lgpi_research.scoring import score_index
 from lgpi_research.sensitivity import assess_sensitivity
 from lgpi_research.spec import IndexSpec, Variation
+from lgpi_research.streams import BLOCK, stream
 from tests.test_scoring import simulated, tai_indicators
 
 
@@ -106,7 +109,54 @@ def test_identical_units_tie_in_every_draw():
     )
     pair = found.frame.loc[[2, 5]].drop(columns="unit")
     assert_array_equal(pair.iloc[0], pair.iloc[1])
-    assert_array_equal(found.arrays["acceptability"][2], found.arrays["acceptability"][5])
+    shares = found.arrays["acceptability"]
+    assert_array_equal(shares[2], shares[5])
+    assert_allclose(shares.sum(axis=0), 1.0)
+    assert_allclose(shares.sum(axis=1), 1.0)
+
+
+def test_every_draw_is_that_of_its_stream_scored_alone():
+    data = simulated(n=9, k=4)
+    spec = IndexSpec.from_codebook("i", data.codebook)
+    varied = Variation(10, normalise=("rank",))
+    n = 1300  # a whole block and a part of one
+    found = assess_sensitivity(data, spec, varied, n_draws=n, seed=0)
+    ranks = np.empty((n, 9))
+    scores = []
+    for draw in range(n):
+        block, place = divmod(draw, BLOCK)
+        chosen = stream(0, "choices", block).integers(2, size=BLOCK)[place]
+        rng = stream(0, "weights", block)
+        weights = {}
+        for _, children in spec.nodes():
+            k = len(children)
+            drawn = draw_dirichlet(rng, np.full(k, 1 / k), 10, BLOCK)[place]
+            weights.update(zip(children, drawn, strict=True))
+        one = spec.change(weights=weights, normalise=("zscore", "rank")[chosen])
+        frame = score_index(data, one).frame
+        ranks[draw] = frame["rank"]
+        if chosen == 0:
+            scores.append(frame["score"])
+    for name, share in (("rank_low", 0.05), ("rank_median", 0.5), ("rank_high", 0.95)):
+        by_hand = np.quantile(ranks, share, axis=0, method="inverted_cdf")
+        assert_array_equal(found.frame[name], by_hand)
+    assert_array_equal(found.frame["rank_best"], ranks.min(axis=0))
+    assert_array_equal(found.frame["rank_worst"], ranks.max(axis=0))
+    assert_allclose(found.frame["rank_mean"], ranks.mean(axis=0))
+    assert_allclose(found.frame["score_sd"], np.std(scores, axis=0), rtol=1e-9)
+    by_rank = (ranks[:, :, None] == np.arange(1, 10)).mean(axis=0)
+    assert_allclose(found.arrays["acceptability"], by_rank)
+    reference = score_index(data, spec).frame["rank"].to_numpy()
+    assert_allclose(found.details["mean_rank_shift"], np.abs(ranks - reference).mean())
+
+
+def test_one_draw_in_twenty_ends_the_interval():
+    data = simulated(n=40)
+    spec = IndexSpec.from_codebook("i", data.codebook)
+    found = assess_sensitivity(data, spec, Variation(5), n_draws=20, seed=0)
+    assert_array_equal(found.frame["rank_low"], found.frame["rank_best"])
+    assert (found.frame["rank_high"] <= found.frame["rank_worst"]).all()
+    assert (found.frame["rank_high"] < found.frame["rank_worst"]).any()
 
 
 def test_a_score_varies_as_the_weights_do():

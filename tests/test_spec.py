@@ -28,6 +28,7 @@ def test_a_hierarchy_of_any_depth_is_walked_parents_first():
         ({"normalise": use("zscore", basis="goalposts")}, "basis must be sample"),
         ({"aggregate": "arithmetik"}, "Did you mean 'arithmetic'"),
         ({"weights": {"voice": 0.5, "services": 0.6}}, "must sum to 1, got 1.1"),
+        ({"weights": {"voice": 0.5, "services": 0.501}}, "must sum to 1, got 1.001"),
         ({"weights": {"voice": 0.5, "service": 0.5}}, "Did you mean 'services'"),
         ({"weights": {"voice": -0.5, "services": 1.5}}, "not negative"),
         ({"weights": {"voice": float("nan"), "services": 1.0}}, "finite"),
