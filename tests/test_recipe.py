@@ -1,0 +1,132 @@
+"""Recipes: what a TOML file becomes, and where its problems are said to stand."""
+
+from __future__ import annotations
+
+import pytest
+
+from lgpi_research.datasets import list_recipes
+from lgpi_research.errors import SpecError
+from lgpi_research.recipe import read_recipe
+from lgpi_research.registry import use
+
+TABLE = "place,oblast,a,b,c,share\np,x,1,2,3,0.1\nq,x,2,1,4,0.2\nr,y,3,5,1,0.4\n"
+RECIPE = """\
+[study]
+title = "A study"
+unit = "place"
+cluster = "oblast"
+sources = ["table.csv"]
+
+[[indicator]]
+name = "a"
+dimension = "one"
+goalposts = { low = 0, high = 10 }
+
+[[indicator]]
+name = "b"
+dimension = "one"
+direction = "negative"
+goalposts = { low = 0, high = 10 }
+
+[[indicator]]
+name = "c"
+dimension = "two"
+goalposts = { low = 0, high = 10 }
+made_from = ["transfers"]
+
+[index]
+normalise = { method = "minmax", basis = "goalposts", floor = 0.1 }
+weights = { one = 0.6, two = 0.4, a = 0.5, b = 0.5 }
+
+[sensitivity]
+concentration = 20
+alternatives = { normalise = ["rank"], aggregate = ["geometric"] }
+
+[[link]]
+formula = "score ~ share | oblast"
+cluster = "oblast"
+smallest_slope = 0.05
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    (tmp_path / "table.csv").write_text(TABLE)
+
+    def put(text: str):
+        path = tmp_path / "study.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return put
+
+
+def problems(path) -> str:
+    with pytest.raises(SpecError) as error:
+        read_recipe(path)
+    return str(error.value)
+
+
+def test_every_part_of_a_recipe_reaches_its_noun(write):
+    told = read_recipe(write(RECIPE))
+    assert told.codebook["b"].direction == "negative"
+    assert told.codebook["a"].goalposts == (0.0, 10.0)
+    assert told.spec.normalise == use("minmax", basis="goalposts", floor=0.1)
+    assert told.spec.weights["one"] == 0.6
+    assert told.variation.concentration == 20
+    assert told.variation.aggregate == ("geometric",)
+    design = told.links["link"]
+    assert design.lineage["c"] == ("transfers",)
+    assert design.score_columns == ("a", "b", "c")
+    assert design.smallest_slope == 0.05
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_shipped_recipe_reads(name):
+    told = read_recipe(name)
+    assert told.name == name
+    assert told.links
+    for design in told.links.values():
+        assert design.estimand_group
+        assert design.smallest_slope == 0.05
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('title = "A study"\n', "", "line 1: study.title: is missing."),
+        ('title = "A study"', "title = 3", "line 2: study.title: must be text."),
+        ('direction = "negative"', 'direction = "bad"', "line 15: indicator[2].direction:"),
+        ("goalposts = { low = 0, high = 10 }\nmade", "goalposts = { low = 9, high = 1 }\nmade",
+         "line 18: indicator[3]: 1 problem in indicator 'c'"),
+        ("high = 10 }\nmade", "hihg = 10 }\nmade", "is no key of a recipe. Did you mean 'high'"),
+        ('"minmax"', '"minmx"', "Did you mean 'minmax'?"),
+        ("floor = 0.1", "flor = 0.1", "unknown option 'flor'. Did you mean 'floor'?"),
+        ("two = 0.4", "two = 0.5", "must sum to 1, got 1.1"),
+        ("concentration = 20", "concentration = 0", "line 29: sensitivity.concentration:"),
+        ('["rank"]', '["rnak"]', "Did you mean 'rank'"),
+        ("score ~ share | oblast", "score ~ shares | oblast", "line 33: link[1].formula: there"),
+        ("score ~ share | oblast", "score ~ share +", "line 32: link[1]:"),
+        ('cluster = "oblast"\nsmallest', 'cluster = "oblas"\nsmallest', "line 34: link[1].cl"),
+        ('["table.csv"]', '["tabel.csv"]', "Did you mean 'table.csv'"),
+        ('["table.csv"]', '["ukrane_hromadas"]', "Did you mean 'ukraine_hromadas'"),
+        ('["table.csv"]', "[]", "line 5: study.sources: must not be empty."),
+    ],
+)  # fmt: skip
+def test_a_problem_is_said_with_its_line(write, old, new, said):
+    assert old in RECIPE
+    assert said in problems(write(RECIPE.replace(old, new)))
+
+
+def test_two_links_need_names_of_their_own(write):
+    second = '\n[[link]]\nformula = "c ~ share"\ncluster = "none"\n'
+    assert "each needs a name of its own" in problems(write(RECIPE + second))
+
+
+def test_problems_of_several_parts_come_together(write):
+    text = RECIPE.replace('"minmax"', '"minmx"').replace("share | oblast", "shar | oblast")
+    text = text.replace('name = "a"', 'name = "aa"')
+    told = problems(write(text))
+    assert told.count("\n- line ") == int(told.split()[0]) >= 3
+    for part in ("minmx", "'shar'", "'aa'"):
+        assert part in told
