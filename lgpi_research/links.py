@@ -534,6 +534,12 @@ def _measure_notes(told: Mapping[str, Any], df: float, others: Sequence[str]) ->
             f"Slopes in SD of score use its SD without error, {cell(told['sd_score'])} (observed "
             f"{cell(told['sd_score_observed'])}, reliability {cell(told['score_reliability'])})."
         )
+    if told.get("without_low") is not None and told["clustered"]:
+        yield (
+            f"Left out one at a time, clusters move the coefficient of {told['measure']} between "
+            f"{cell(told['without_low'])} (without {told['without_low_cluster']}) and "
+            f"{cell(told['without_high'])} (without {told['without_high_cluster']})."
+        )
     smallest = told["smallest_slope"]
     if smallest is not None and told["detectable"] > smallest:
         yield (

@@ -78,6 +78,12 @@ def test_ukraines_slope_and_standard_error_by_an_independent_route():
     row = link.measure
     assert_allclose([row["estimate"], row["std_error"], row["df"]], [slope, error, df], rtol=1e-8)
     assert (row["n_used"], row["n_clusters"]) == (1428, 24)
+    oblasts = frame["oblast"].to_numpy()
+    left = [np.linalg.lstsq(X[oblasts != o], score[oblasts != o])[0][0] for o in set(oblasts)]
+    assert_allclose(
+        [link.details["without_low"], link.details["without_high"]], [min(left), max(left)]
+    )
+    assert any(note.startswith("Left out one at a time, clusters move") for note in link.notes)
     peer = sm.OLS(score.to_numpy(), X).fit()
     assert_allclose(peer.params[0], row["estimate"], rtol=1e-9)
     assert_allclose(peer.tvalues[0], link.details["t_classical"], rtol=1e-9)
