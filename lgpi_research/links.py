@@ -520,9 +520,11 @@ def _readable(row: Mapping[str, Any], step: float, level: float) -> dict[str, fl
 
 def _measure_notes(told: Mapping[str, Any], df: float, others: Sequence[str]) -> Iterator[str]:
     if df < FEW_DF:
+        advice = " Rely on the range over left-out clusters." if told["clustered"] else ""
+        carried = "clusters" if told["clustered"] else "units"
         yield (
-            f"The slope has {df:.1f} degrees of freedom: few clusters carry it, and below "
-            f"{FEW_DF:g} the p-value is rough. Rely on the range over left-out clusters."
+            f"The slope has {df:.1f} degrees of freedom: few {carried} carry it, and below "
+            f"{FEW_DF:g} the p-value is rough.{advice}"
         )
     if others:
         yield (

@@ -13,6 +13,7 @@ import pandas as pd
 
 from lgpi_research.codebook import Codebook, Indicator
 from lgpi_research.errors import DataError, Problems, SpecError, listing, nearest
+from lgpi_research.formula import parse_formula
 from lgpi_research.indicators import Indicators
 from lgpi_research.links import check_mechanical, link_autonomy
 from lgpi_research.readers import read_table
@@ -120,14 +121,14 @@ class Study:
             found["reliability"] = assess_reliability(
                 data, coefficients=self.recipe.coefficients, seed=seed, n_jobs=n_jobs
             )
-        return found | self._published()
+        return found | self._published(self.table)
 
-    def _published(self) -> dict[str, Result]:
-        """Return the reliability of scores that come with standard errors."""
+    def _published(self, table: pd.DataFrame) -> dict[str, Result]:
+        """Return the reliability, among some units, of scores that come with standard errors."""
         found: dict[str, Result] = {}
         for pair in self.recipe.published:
             scores = Indicators.from_table(
-                self.table,
+                table,
                 Codebook((Indicator(pair.score),)),
                 unit=self.recipe.unit,
                 std_errors={pair.score: pair.std_error},
@@ -224,15 +225,22 @@ class Study:
         for name, design in links.items():
             say(f"link: {name}")
             key = "link" if len(links) == 1 else f"link: {name}"
-            found[key] = link_autonomy(table, self._informed(design))
+            found[key] = link_autonomy(table, self._informed(design, table))
         return StudyResults(self, found, root)
 
-    def _informed(self, design: LinkDesign) -> LinkDesign:
-        """Return the design with the reliability of its score, where the study knows it."""
-        known = [result.details["reliability"] for result in self._published().values()]
-        if known and outcome_of(design) == SCORE:
-            return design.change(score_reliability=known[0])
-        return design
+    def _informed(self, design: LinkDesign, table: pd.DataFrame) -> LinkDesign:
+        """Return the design with the reliability of its score, where the study knows it.
+
+        It is that of the first published score, among the units that the link uses:
+        reliability is a share of variance, so it belongs to a sample.
+        """
+        if not self.recipe.published or outcome_of(design) != SCORE:
+            return design
+        used = table[list(parse_formula(design.formula).columns)].notna().all(axis=1)
+        if used.sum() < 2:
+            return design  # the link itself says what is missing
+        first = next(iter(self._published(table[used]).values()))
+        return design.change(score_reliability=first.details["reliability"])
 
     def _say(self, stage: str) -> None:
         logger.info("%s: %s", self.recipe.name, stage)

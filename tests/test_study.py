@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 
 from lgpi_research.datasets import load_eu_regions, load_ukraine_hromadas
 from lgpi_research.errors import DataError, SpecError
+from lgpi_research.methods.places import unit_reliability
 from lgpi_research.results import load_result
 from lgpi_research.study import load_study, study_from_table
 
@@ -101,12 +102,18 @@ def test_the_eus_slopes_by_an_independent_route(measure):
     assert_allclose([row["estimate"], row["std_error"], row["df"]], [slope, error, df], rtol=1e-8)
 
 
-def test_the_reliability_of_published_scores_reaches_the_link():
-    results = load_study("eu").run(stages=("reliability", "link"))
-    reliability = results["reliability of eqi"].details["reliability"]
+def test_the_reliability_of_published_scores_among_the_units_used_reaches_the_link():
+    study = load_study("eu")
+    results = study.run(stages=("reliability", "link"))
+    used = study.table["gdp_per_head"].notna()
+    assert used.sum() == 231
+    found = unit_reliability(study.table["eqi"][used], study.table["eqi_std_error"][used])
     link = results["link: local autonomy"].details
-    assert link["score_reliability"] == reliability
-    assert_allclose(link["sd_score"], np.sqrt(reliability) * link["sd_score_observed"])
+    assert_allclose(link["score_reliability"], found.squared_correlation, rtol=1e-12)
+    assert link["score_reliability"] != results["reliability of eqi"].details["reliability"]
+    assert_allclose(
+        link["sd_score"], np.sqrt(link["score_reliability"]) * link["sd_score_observed"]
+    )
     alone = load_study("eu").run(stages=("link",))["link: local autonomy"]
     assert alone.digest() == results["link: local autonomy"].digest()
 
