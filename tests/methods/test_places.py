@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
 
 from lgpi_research.errors import MethodError, SpecError
 from lgpi_research.methods.places import place_means, unit_reliability
@@ -207,3 +211,34 @@ def test_errors_from_few_clusters_inflate_reliability_and_pooling_mends_it():
         found[pooled] = unit_reliability(means[:, 0], errors[:, 0]).mean
     assert found[False] > 0.56
     assert_allclose(found[True], 0.5, atol=0.04)
+
+
+def test_true_variance_agrees_with_statsmodels_on_the_regions_of_the_eu():
+    from statsmodels.stats.meta_analysis import combine_effects
+
+    from lgpi_research.datasets import load_eu_regions
+
+    frame = load_eu_regions().frame
+    scores, errors = frame["eqi"].to_numpy(), frame["eqi_std_error"].to_numpy()
+    peer = combine_effects(scores, errors**2, method_re="iterated", atol=1e-12)
+    assert_allclose(unit_reliability(scores, errors).true_variance, peer.tau2, rtol=1e-9)
+
+
+def test_true_variance_and_its_interval_agree_with_metafor():
+    path = Path(__file__).resolve().parents[3] / "shared" / "golden" / "cases" / "meta-bcg.json"
+    if not path.is_file():
+        pytest.skip("the folder of reference results is not beside the clone")
+    case = json.loads(path.read_text("utf-8"))
+    told, stops_early = case["expected"], case["inputs"]["tolerances"]
+    scores, errors = np.array(told["yi"]), np.sqrt(told["vi"])
+    found = unit_reliability(scores, errors)
+    tau2 = told["random"]["PM"]["tau2"]
+    assert_allclose(found.true_variance, tau2, rtol=stops_early["random"])
+    interval = told["q_profile_tau2"]
+    assert_allclose(found.true_variance_ci, interval, rtol=stops_early["q_profile_tau2"])
+    # metafor stops its search at 1e-4; ours solves the equations of the two ends.
+    for end, tail in zip(found.true_variance_ci, (0.975, 0.025), strict=True):
+        weight = 1 / (end + errors**2)
+        mean = np.average(scores, weights=weight)
+        q = np.sum(weight * (scores - mean) ** 2)
+        assert_allclose(q, stats.chi2.ppf(tail, len(scores) - 1), rtol=1e-10)
