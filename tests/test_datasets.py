@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import importlib.util
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -59,13 +60,21 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def maker() -> ModuleType:
-    """Return data/compile.py as a module."""
+    """Return data/compile.py as a module, its makers importable as when it runs."""
+    sys.path.insert(0, str(data_folder()))
     spec = importlib.util.spec_from_file_location("compile_data", data_folder() / "compile.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    sys.path.remove(str(data_folder()))
     return module
+
+
+@pytest.fixture(scope="module")
+def common(maker: ModuleType) -> ModuleType:
+    """Return data/makers/common.py, as the makers use it."""
+    return sys.modules["makers.common"]
 
 
 def edit(folder: Path, old: str, new: str, file: str = "manifest.toml") -> None:
@@ -490,20 +499,20 @@ def test_digest_and_rows_are_entered_in_their_own_section_only(maker):
         maker.enter("[a]\nrows = 1\n", "a", "new", 1)
 
 
-def test_values_off_the_list_and_lost_decimals_are_refused(maker):
+def test_values_off_the_list_and_lost_decimals_are_refused(common):
     with pytest.raises(DataError, match=r"type: 1 values are not on the list: village"):
-        maker.translate(pd.Series(["city", "village"]), {"city": "city"}, "type")
-    assert maker.printed(pd.Series([0.9830329999999999]), 6)[0] == 0.983033
+        common.translate(pd.Series(["city", "village"]), {"city": "city"}, "type")
+    assert common.printed(pd.Series([0.9830329999999999]), 6)[0] == 0.983033
     with pytest.raises(DataError, match="x has more than 2 decimals"):
-        maker.printed(pd.Series([0.125], name="x"), 2)
-    assert maker.whole(pd.Series([1.0, 0.0])).tolist() == [1, 0]
+        common.printed(pd.Series([0.125], name="x"), 2)
+    assert common.whole(pd.Series([1.0, 0.0])).tolist() == [1, 0]
     with pytest.raises(DataError, match="whole ones are needed"):
-        maker.whole(pd.Series([1.0, np.nan], name="x"))
+        common.whole(pd.Series([1.0, np.nan], name="x"))
 
 
-def test_missing_codes_are_read_in_numbers_only(maker, tmp_path):
+def test_missing_codes_are_read_in_numbers_only(common, tmp_path):
     (tmp_path / "a.csv").write_bytes("\ufeffname,x,other\nNA,1.5,q\nb,NA,q\nc,,q\n".encode())
-    frame = maker.read(tmp_path / "a.csv", ["name"], ["x"])
+    frame = common.read(tmp_path / "a.csv", ["name"], ["x"])
     assert frame["name"].tolist() == ["NA", "b", "c"]
     assert_allclose(frame["x"], [1.5, np.nan, np.nan])
 

@@ -104,6 +104,7 @@ def test_the_sdist_holds_what_a_reader_needs(sdist: Path) -> None:
         "CHANGELOG.md",
         "CONTRIBUTING.md",
         "data/compile.py",
+        "data/makers/common.py",
         "data/manifest.toml",
         "tests/conftest.py",
         "tests/reference/make_cases.R",

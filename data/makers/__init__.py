@@ -1,0 +1,17 @@
+"""The makers of the tables of this folder, one file a setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from makers.common import Made
+from makers.eu import eu_regions
+from makers.tai import tai
+from makers.ukraine import ukraine_hromadas
+
+TABLES: dict[str, Callable[[Path], Made]] = {
+    "ukraine_hromadas": ukraine_hromadas,
+    "eu_regions": eu_regions,
+    "tai": tai,
+}
