@@ -40,6 +40,8 @@ __all__ = [
 
 _DTYPES = {"str": "str", "int": "int64", "float": "float64", "bool01": "int64"}
 
+BASES = ("", "plan", "outturn")
+
 _TEXTS = (
     "title", "description", "file", "sha256", "provider", "citation", "bibtex", "licence",
     "terms", "source",
@@ -66,6 +68,8 @@ class Column:
         Quantities that the column is computed from or paid from: columns of the
         table, or other quantities by name. Two columns that share one are
         mechanically related.
+    basis : {"", "plan", "outturn"}
+        For amounts of a budget: as planned, or as it came out. The two do not mix.
     source : str
         What the provider calls it.
     """
@@ -77,6 +81,7 @@ class Column:
     high: float | None = None
     goalposts: tuple[float, float] | None = None
     made_from: tuple[str, ...] = ()
+    basis: str = ""
     source: str = ""
 
 
@@ -407,6 +412,10 @@ def _entry_problems(entry: Any) -> list[str]:
         if told.get("type") not in _DTYPES:
             found.append(
                 f"column {name}: type {told.get('type')!r} is not one of {', '.join(_DTYPES)}."
+            )
+        if told.get("basis", "") not in BASES:
+            found.append(
+                f"column {name}: basis {told['basis']!r} is not one of {', '.join(BASES)}."
             )
     return found
 

@@ -35,6 +35,9 @@ class Indicators:
         Group (country, oblast) that each unit lies in; the cluster of intervals.
     labels : Series of length n_units or None
         What a reader calls each unit.
+    periods : Series of length n_units or None
+        Period of each row, where units are seen more than once; a row is then a unit in
+        a period.
     notes : tuple of str
         What was set aside on the way here.
     """
@@ -45,20 +48,26 @@ class Indicators:
     groups: pd.Series | None = None
     labels: pd.Series | None = None
     notes: tuple[str, ...] = ()
+    periods: pd.Series | None = None
 
     def __post_init__(self) -> None:
         problems = Problems("the indicators")
         units = self.values.index
         if tuple(self.values.columns) != self.codebook.names:
             problems.add("the columns are not those of the codebook, in its order.")
-        if units.has_duplicates:
-            twice = listing(units[units.duplicated()].unique())
-            problems.add(f"{units.duplicated().sum()} units occur more than once: {twice}.")
-        for name in ("std_errors", "groups", "labels"):
+        for name in ("std_errors", "groups", "labels", "periods"):
             other = getattr(self, name)
             if other is not None and not other.index.equals(units):
                 problems.add(f"{name}: the units are not those of the values.")
         problems.raise_any(DataError)
+        rows = pd.DataFrame({"unit": units, "period": 0 if self.periods is None else self.periods})
+        if rows.duplicated().any():
+            twice = listing(units[rows.duplicated().to_numpy()].unique())
+            within = "" if self.periods is None else " in a period"
+            raise DataError(
+                f"the indicators: {rows.duplicated().sum()} units occur more than once{within}: "
+                f"{twice}."
+            )
 
     @property
     def units(self) -> pd.Index:
@@ -67,9 +76,11 @@ class Indicators:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of units, values and standard errors."""
-        errors = None if self.std_errors is None else self.std_errors
-        return digest([str(unit) for unit in self.units], self.values, errors)
+        """SHA-256 of units, periods, values and standard errors."""
+        parts = [[str(unit) for unit in self.units], self.values, self.std_errors]
+        if self.periods is not None:
+            parts.append([str(period) for period in self.periods])
+        return digest(*parts)
 
     @classmethod
     def from_table(
@@ -81,6 +92,7 @@ class Indicators:
         std_errors: Mapping[str, str] | None = None,
         group: str | None = None,
         label: str | None = None,
+        period: str | None = None,
         where: str = "the table",
     ) -> Indicators:
         """Check a table and take its indicators.
@@ -92,13 +104,15 @@ class Indicators:
         codebook : Codebook
             Which columns are indicators, and what values they may have.
         unit : str
-            Column that names the units; no two rows may share a name.
+            Column that names the units; no two rows (of a period) may share a name.
         std_errors : mapping of str to str, optional
             Indicator to the column of its standard errors, in the same unit.
         group : str, optional
             Column of the group that each unit lies in.
         label : str, optional
             Column of what a reader calls each unit.
+        period : str, optional
+            Column of the period of each row, if units are seen more than once.
         where : str, default "the table"
             What the table is called in messages.
 
@@ -125,7 +139,7 @@ class Indicators:
         b        0.6
         """
         columns = [str(name) for name in frame.columns]
-        wanted = [unit, *(std_errors or {}).values(), *filter(None, (group, label))]
+        wanted = [unit, *(std_errors or {}).values(), *filter(None, (group, label, period))]
         problems = Problems(where)
         for name in wanted:
             if name not in columns:
@@ -138,7 +152,7 @@ class Indicators:
                 problems.add(f"std_errors: {name} is no indicator of the codebook.{hint}")
         problems.raise_any(DataError)
         key = frame[unit]
-        problems.extend(_key_problems(unit, key))
+        problems.extend(_key_problems(unit, key, None if period is None else frame[period]))
         try:
             values, notes = codebook.read(frame, where)
             problems.extend(_constant(values))
@@ -160,6 +174,7 @@ class Indicators:
             None if group is None else frame[group].set_axis(index),
             None if label is None else frame[label].astype("str").set_axis(index),
             notes,
+            None if period is None else frame[period].set_axis(index),
         )
 
     def select(self, names: tuple[str, ...]) -> Indicators:
@@ -167,6 +182,31 @@ class Indicators:
         errors = None if self.std_errors is None else self.std_errors[list(names)]
         book = self.codebook.select(names)
         return replace(self, values=self.values[list(names)], codebook=book, std_errors=errors)
+
+    def at(self, period: Any) -> Indicators:
+        """Return the units in one period.
+
+        Raises
+        ------
+        DataError
+            If no row is of that period.
+        """
+        if self.periods is None:
+            return self
+        there = self.periods == period
+        if not there.any():
+            known = listing(sorted(self.periods.unique()))
+            raise DataError(f"period {period!r}: no row; there are {known}.")
+        return replace(self._rows(there), periods=None)
+
+    def _rows(self, kept: pd.Series) -> Indicators:
+        """Return some of the rows."""
+        parts: dict[str, Any] = {
+            name: None if part is None else part[kept.to_numpy()]
+            for name in ("values", "std_errors", "groups", "labels", "periods")
+            for part in [getattr(self, name)]
+        }
+        return replace(self, **parts)
 
     def complete(self) -> tuple[Indicators, tuple[str, ...]]:
         """Return the units that have every indicator, and a note on those set aside."""
@@ -176,16 +216,14 @@ class Indicators:
             return self, ()
         per = missing.sum()
         told = ", ".join(f"{name} {n}" for name, n in per[per > 0].items())
-        note = f"{int((~whole).sum())} of {len(whole)} units set aside for missing values ({told})."
-        kept: dict[str, Any] = {
-            name: None if part is None else part[whole]
-            for name in ("values", "std_errors", "groups", "labels")
-            for part in [getattr(self, name)]
-        }
-        return replace(self, **kept), (note,)
+        what = "units" if self.periods is None else "units in a period"
+        note = (
+            f"{int((~whole).sum())} of {len(whole)} {what} set aside for missing values ({told})."
+        )
+        return self._rows(whole), (note,)
 
 
-def _key_problems(unit: str, key: pd.Series) -> list[str]:
+def _key_problems(unit: str, key: pd.Series, period: pd.Series | None) -> list[str]:
     problems = []
     if len(key) < 2:
         problems.append(f"there {'is one unit' if len(key) else 'are no units'}; an index needs 2.")
@@ -193,13 +231,17 @@ def _key_problems(unit: str, key: pd.Series) -> list[str]:
     if blank.any():
         rows = listing(np.flatnonzero(blank) + 1, most=3)
         problems.append(f"{unit}: {blank.sum()} rows have no unit (rows {rows}).")
-    twice = key.duplicated(keep=False) & ~blank
+    together = key.to_frame() if period is None else pd.concat([key, period], axis=1)
+    twice = together.duplicated(keep=False) & ~blank
     if twice.any():
         names = listing(key[twice].unique())
+        within = "" if period is None else f" of one {period.name}"
         problems.append(
-            f"{unit}: {key[twice].nunique()} units stand in more than one row ({names}). "
+            f"{unit}: {key[twice].nunique()} units stand in more than one row{within} ({names}). "
             "Keep one row a unit, or name a column that tells them apart."
         )
+    if period is not None and period.isna().any():
+        problems.append(f"{period.name}: {period.isna().sum()} rows have no period.")
     return problems
 
 

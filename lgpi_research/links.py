@@ -13,7 +13,7 @@ from scipy import stats
 
 from lgpi_research import plots
 from lgpi_research.blocks import digest
-from lgpi_research.errors import MethodError, Problems, SpecError, listing, nearest
+from lgpi_research.errors import DataError, MethodError, Problems, SpecError, listing, nearest
 from lgpi_research.formula import Design, Formula, Term, parse_formula
 from lgpi_research.formula import design as make_design
 from lgpi_research.methods.absorb import is_nested
@@ -37,6 +37,9 @@ POWER = 0.8
 EXACT = 1e-20  # share of the variance of an outcome that rounding alone can leave
 
 _TOLD = (
+    "role",
+    "because",
+    "outcome_unit",
     "estimator",
     "cluster",
     "measure",
@@ -45,6 +48,7 @@ _TOLD = (
     "per",
     "smallest_slope",
     "score_reliability",
+    "score_unreliable",
 )
 
 
@@ -224,6 +228,17 @@ def check_mechanical(design: LinkDesign, indicators: Iterable[str]) -> None:
     problems.raise_any(SpecError)
 
 
+def _mechanical_reason(design: LinkDesign, outcome: Sequence[str]) -> str:
+    """Return why a warning is mechanical, if it is; refuse any other link that is."""
+    try:
+        check_mechanical(design, outcome)
+    except SpecError as error:
+        if design.role != "warning":
+            raise
+        return " ".join(problem.partition(" The link would hold")[0] for problem in error.problems)
+    return ""
+
+
 def _check_cluster(claim: LinkDesign, formula: Formula, table: pd.DataFrame) -> None:
     """Refuse a link whose clusters are not named, and list what could be meant."""
     if claim.cluster is not None and claim.cluster != INDEPENDENT:
@@ -265,6 +280,62 @@ def _check_clusters(claim: LinkDesign, count: int, parameters: int) -> None:
             f"{parameters} coefficients; at least {max(FEWEST_CLUSTERS, parameters)} are needed. "
             "Use a shorter formula or a finer cluster that still contains what is shared."
         )
+
+
+def choose_rows(table: pd.DataFrame, claim: LinkDesign) -> tuple[pd.DataFrame, list[str]]:
+    """Return the rows that a link is about, and a note on the others."""
+    problems = Problems("where")
+    kept = pd.Series(True, index=table.index)
+    columns = [str(name) for name in table.columns]
+    for name, values in claim.where.items():
+        if name not in columns:
+            problems.add(f"there is no column {name!r}.{nearest(name, columns)}")
+            continue
+        absent = [value for value in values if not (table[name] == value).any()]
+        if absent:
+            there = listing(sorted(table[name].dropna().unique()), 12)
+            problems.add(f"{name}: no row has {listing(absent)}; there are {there}.")
+        kept &= table[name].isin(values)
+    problems.raise_any(DataError)
+    if not claim.where:
+        return table, []
+    if not kept.any():
+        raise DataError("where: no row has all of the wanted values.")
+    told = " and ".join(f"{name} {listing(v, 12)}" for name, v in claim.where.items())
+    note = f"Only rows with {told} are used: {int(kept.sum()):,} of {len(kept):,}."
+    return table[kept].reset_index(drop=True), [note]
+
+
+def average_rows(
+    table: pd.DataFrame, claim: LinkDesign, columns: Sequence[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return one row a unit: means of numbers over the rows that have them, text as it is."""
+    unit = claim.average
+    if not unit:
+        return table, []
+    known = [str(name) for name in table.columns]
+    if unit not in known:
+        raise SpecError(f"average: there is no column {unit!r}.{nearest(unit, known)}")
+    present = [name for name in dict.fromkeys(columns) if name in known and name != unit]
+    numbers = [name for name in present if pd.api.types.is_numeric_dtype(table[name])]
+    texts = [name for name in present if name not in numbers]
+    groups = table.groupby(unit, sort=True)
+    problems = Problems("average")
+    for name in texts:
+        several = groups[name].nunique() > 1
+        if several.any():
+            units = listing(several.index[several])
+            problems.add(f"{name}: several values within {int(several.sum())} units ({units}).")
+    problems.raise_any(DataError)
+    means = groups[numbers].mean().join(groups[texts].first()).reset_index()
+    counts = groups.size()
+    text = f"{int(counts.min())} to {int(counts.max())}"
+    each = str(int(counts.max())) if counts.min() == counts.max() else text
+    note = (
+        f"{len(table):,} rows were averaged to {len(means):,} units of {unit} ({each} rows each); "
+        "every column over the rows that have it."
+    )
+    return means, [note]
 
 
 def _row_notes(made: Design, claim: LinkDesign) -> Iterator[str]:
@@ -436,17 +507,23 @@ def link_autonomy(table: pd.DataFrame, design: LinkDesign, *, level: float = 0.9
         raise SpecError(f"level must lie between 0 and 1, got {level!r}.")
     formula = parse_formula(design.formula)
     others = _check_measure(formula, design.measure)
-    check_mechanical(design, [formula.outcome.column, *design.score_columns])
+    because = _mechanical_reason(design, [formula.outcome.column, *design.score_columns])
     _check_cluster(design, formula, table)
     clustered = design.cluster != INDEPENDENT
     also = [str(design.cluster)] if clustered else []
+    table, chosen = choose_rows(table, design)
+    table, averaged = average_rows(table, design, [*formula.columns, *also])
     made = make_design(formula, table, also)
     if clustered:
         clusters, groups = made.codes[also[0]], made.levels[also[0]]
         _check_clusters(design, len(groups), len(made.names))
     else:
         clusters = np.arange(made.n_used)
-        groups = tuple(f"row {row + 1}" for row in np.flatnonzero(made.used))
+        names = table[design.average].astype(str) if design.average else None
+        groups = tuple(
+            f"row {row + 1}" if names is None else names.iloc[row]
+            for row in np.flatnonzero(made.used)
+        )
 
     fit = least_squares(
         made.y, made.X, made.absorb, names=made.names, effect_names=made.absorb_names
@@ -491,7 +568,11 @@ def link_autonomy(table: pd.DataFrame, design: LinkDesign, *, level: float = 0.9
         "r2_within": fit.r2,
         **found,
     }
+    if because:
+        details["because"] = " ".join(filter(None, (design.because, because)))
     notes = (
+        *chosen,
+        *averaged,
         *_row_notes(made, design),
         *_fit_notes(made, fit, clusters),
         *lost,
@@ -536,6 +617,8 @@ def _measure_notes(told: Mapping[str, Any], df: float, others: Sequence[str]) ->
             f"Slopes in SD of score use its SD without error, {cell(told['sd_score'])} (observed "
             f"{cell(told['sd_score_observed'])}, reliability {cell(told['score_reliability'])})."
         )
+    if told["score_unreliable"]:
+        yield f"No slope corrected for error: {told['score_unreliable']}"
     if told.get("without_low") is not None and told["clustered"]:
         yield (
             f"Left out one at a time, clusters move the coefficient of {told['measure']} between "

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lgpi_research import datasets
 from lgpi_research.codebook import Codebook, Indicator
-from lgpi_research.errors import DataError, LGPIError, Problems, SpecError, nearest
+from lgpi_research.errors import DataError, LGPIError, Problems, SpecError, listing, nearest
 from lgpi_research.formula import parse_formula
 from lgpi_research.readers import read_table
 from lgpi_research.registry import Method, resolve
@@ -27,6 +27,7 @@ from lgpi_research.spec import IndexSpec, LinkDesign, Variation
 from lgpi_research.survey import SurveyDesign
 
 __all__ = [
+    "Description",
     "Exclusion",
     "PublishedScore",
     "Recipe",
@@ -39,6 +40,9 @@ __all__ = [
 
 SCORE = "score"
 """Name of the index score in the formula of a link."""
+
+DIMENSION = "dimension_"
+"""What precedes the name of a dimension, where its score is the outcome of a link."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +74,15 @@ class PublishedScore:
 
     score: str
     std_error: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a study shows without an index: a describer and its options."""
+
+    name: str
+    method: str
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +117,18 @@ class Recipe:
         Scores whose reliability follows from their standard errors.
     links : mapping of str to LinkDesign
         What is claimed, by name.
+    period : str
+        Column of the period, where units are seen more than once (empty if they are not).
+    periods : tuple
+        Periods that the first table must have.
+    show_period : optional
+        Period whose reliability and ranks are shown; the last if None.
+    std_errors : mapping of str to str
+        Indicator to the column of its standard errors.
+    error_correlation : float or None
+        Correlation of the errors of a unit's indicators, for the error of its score.
+    describe : tuple of Description
+        What is described, in order.
     """
 
     name: str
@@ -121,6 +146,12 @@ class Recipe:
     coefficients: tuple[str, ...]
     published: tuple[PublishedScore, ...]
     links: Mapping[str, LinkDesign]
+    period: str = ""
+    periods: tuple[Any, ...] = ()
+    show_period: Any = None
+    std_errors: Mapping[str, str] = field(default_factory=dict)
+    error_correlation: float | None = None
+    describe: tuple[Description, ...] = ()
 
 
 class _Part(BaseModel):
@@ -150,6 +181,9 @@ class _Study(_Part):
     unit: str
     unit_label: str = ""
     cluster: str = ""
+    period: str = ""
+    periods: list[int | str] = []
+    show_period: int | str | None = None
     sources: Annotated[list[str], Field(min_length=1)]
     exclude: list[_Exclude] = []
 
@@ -165,6 +199,7 @@ class _Indicator(_Part):
     measurement: Literal["reflective", "formative"] = "formative"
     unit: str = ""
     made_from: list[str] = []
+    std_error: str = ""
 
 
 class _Survey(_Part):
@@ -176,6 +211,7 @@ class _Survey(_Part):
 class _Index(_Part):
     name: str = "index"
     label: str = ""
+    unit: str = ""
     normalise: str | _Method
     weights: str | dict[str, float] = "equal"
     aggregate: str | _Method = "arithmetic"
@@ -189,6 +225,7 @@ class _Published(_Part):
 class _Reliability(_Part):
     coefficients: list[str] = ["alpha", "omega"]
     published: list[_Published] = []
+    error_correlation: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class _Alternatives(_Part):
@@ -206,8 +243,13 @@ class _Link(_Part):
     formula: str
     cluster: str
     estimator: str = "ols"
+    role: str = "main"
+    because: str = ""
+    where: dict[str, int | float | str | list[int | float | str]] = {}
+    average: str = ""
     measure: str = ""
     outcome_label: str = ""
+    outcome_unit: str = ""
     measure_label: str = ""
     measure_unit: str = ""
     per: Annotated[float, Field(gt=0)] = 0.1
@@ -216,14 +258,35 @@ class _Link(_Part):
     mechanical: dict[str, str] = {}
 
 
+class _Describe(_Part):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: Annotated[str, Field(min_length=1)]
+    method: str
+
+
 class _File(_Part):
     study: _Study
-    indicator: Annotated[list[_Indicator], Field(min_length=1)]
+    indicator: list[_Indicator] = []
     survey: _Survey | None = None
-    index: _Index
+    index: _Index | None = None
     reliability: _Reliability = _Reliability()
     sensitivity: _Sensitivity = _Sensitivity()
     link: list[_Link] = []
+    describe: list[_Describe] = []
+
+    @model_validator(mode="after")
+    def _whole(self) -> _File:
+        absent = [key for key in ("indicator", "index") if not getattr(self, key)]
+        if absent and not (len(absent) == 2 and self.describe and not self.link):
+            raise ValueError(
+                f"{' and '.join(absent)}: missing; a recipe scores an index of indicators, or "
+                "only describes ([[describe]])"
+            )
+        names = [item.name for item in self.describe]
+        if len(set(names)) < len(names):
+            raise ValueError("describe: each needs a name of its own")
+        return self
 
     @model_validator(mode="after")
     def _names(self) -> _File:
@@ -239,10 +302,19 @@ def outcome_of(design: LinkDesign) -> str:
 
 
 def with_score_columns(design: LinkDesign, spec: IndexSpec | None) -> LinkDesign:
-    """Return the design with the indicators of the score, if that is its outcome."""
-    if spec is None or outcome_of(design) != SCORE:
+    """Return the design with the indicators of its outcome, if that is a score."""
+    if spec is None:
         return design
-    return design.change(score_columns=spec.indicators)
+    outcome = outcome_of(design)
+    if outcome == SCORE:
+        return design.change(score_columns=spec.indicators)
+    below = dict(spec.nodes())
+    wanted = [outcome.removeprefix(DIMENSION)] if outcome.startswith(DIMENSION) else []
+    if not wanted or wanted[0] not in below:
+        return design
+    while any(name in below for name in wanted):
+        wanted = [child for name in wanted for child in below.get(name, (name,))]
+    return design.change(score_columns=tuple(wanted))
 
 
 def find_recipe(recipe: str | Path) -> Path:
@@ -332,7 +404,7 @@ def _build(
     variation = Variation()
     with _collect(problems, lines, ("indicator", 0)):
         codebook = Codebook(tuple(indicators)) if indicators else None
-    if codebook is not None and len(indicators) == len(told.indicator):
+    if told.index and codebook is not None and len(indicators) == len(told.indicator):
         with _collect(problems, lines, ("index",)):
             spec = IndexSpec.from_codebook(
                 told.index.name,
@@ -363,13 +435,15 @@ def _build(
     for number, claim in enumerate(told.link):
         with _collect(problems, lines, ("link", number)):
             design = LinkDesign(**claim.model_dump(exclude={"name"}), lineage=lineage)
-            if outcome_of(design) == SCORE and not design.outcome_label:
-                design = design.change(outcome_label=told.index.label)
+            if told.index and outcome_of(design) == SCORE:
+                design = design.change(
+                    outcome_label=design.outcome_label or told.index.label,
+                    outcome_unit=design.outcome_unit or told.index.unit,
+                )
             links[claim.name or "link"] = with_score_columns(design, spec)
+            _check_bases(links[claim.name or "link"], facts)
     problems.extend(_column_problems(told, sources, lines))
     problems.raise_any(SpecError)
-    if codebook is None or spec is None:
-        raise SpecError(f"{name}: the recipe describes no index.")
     study = told.study
     return Recipe(
         name=name,
@@ -387,7 +461,31 @@ def _build(
         coefficients=tuple(told.reliability.coefficients),
         published=tuple(PublishedScore(**p.model_dump()) for p in told.reliability.published),
         links=MappingProxyType(links),
+        period=study.period,
+        periods=tuple(study.periods),
+        show_period=study.show_period,
+        std_errors={item.name: item.std_error for item in told.indicator if item.std_error},
+        error_correlation=told.reliability.error_correlation,
+        describe=tuple(
+            Description(item.name, item.method, dict(item.model_extra or {}))
+            for item in told.describe
+        ),
     )
+
+
+def _check_bases(design: LinkDesign, facts: Mapping[str, datasets.Column]) -> None:
+    """Refuse a link that mixes amounts of a plan with amounts of an outturn."""
+    used = [*parse_formula(design.formula).columns, *design.score_columns]
+    by: dict[str, list[str]] = {}
+    for name in dict.fromkeys(used):
+        if name in facts and facts[name].basis:
+            by.setdefault(facts[name].basis, []).append(name)
+    if len(by) > 1:
+        told = "; ".join(f"{basis}: {listing(names)}" for basis, names in by.items())
+        raise SpecError(
+            f"the link mixes budgets as planned with budgets as they came out ({told}). A plan "
+            "and an outturn are two measures: make one link of each."
+        )
 
 
 def _method(told: str | _Method) -> str | Method:
@@ -475,12 +573,13 @@ def _column_problems(told: _File, sources: tuple[Source, ...], lines: _Lines) ->
     """Return, with lines, every column that the recipe names and no table has."""
     columns = [str(name) for source in sources for name in source.frame.columns]
     wanted: list[tuple[tuple[str | int, ...], str]] = [(("study", "unit"), told.study.unit)]
-    for key in ("unit_label", "cluster"):
+    for key in ("unit_label", "cluster", "period"):
         wanted.append((("study", key), getattr(told.study, key)))
     for number, item in enumerate(told.study.exclude):
         wanted.append((("study", "exclude", number, "column"), item.column))
     for number, entry in enumerate(told.indicator):
         wanted.append((("indicator", number, "name"), entry.name))
+        wanted.append((("indicator", number, "std_error"), entry.std_error))
     for number, pair in enumerate(told.reliability.published):
         wanted.append((("reliability", "published", number), pair.score))
         wanted.append((("reliability", "published", number), pair.std_error))
@@ -492,7 +591,10 @@ def _column_problems(told: _File, sources: tuple[Source, ...], lines: _Lines) ->
             parsed = parse_formula(link.formula)
         except SpecError:
             continue  # reported by the link design
-        used = [name for name in parsed.columns if name != SCORE]
+        scores = {SCORE, *(DIMENSION + entry.dimension for entry in told.indicator)}
+        used = [name for name in parsed.columns if name not in scores]
+        wanted += [(("link", number, "where"), name) for name in link.where]
+        wanted.append((("link", number, "average"), link.average))
         wanted += [(("link", number, "formula"), name) for name in used]
         if link.cluster != "none":
             wanted.append((("link", number, "cluster"), link.cluster))
@@ -623,6 +725,7 @@ def _keys(place: tuple[str | int, ...]) -> tuple[str, ...]:
         ("sensitivity",): _Sensitivity,
         ("sensitivity", "alternatives"): _Alternatives,
         ("link",): _Link,
+        ("describe",): _Describe,
     }
     names = tuple(part for part in place if isinstance(part, str))
     return tuple(parts[names].model_fields) if names in parts else ()

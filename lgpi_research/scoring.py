@@ -61,8 +61,10 @@ def complete_units(indicators: Indicators, spec: IndexSpec) -> tuple[Indicators,
 
 
 def unit_columns(indicators: Indicators) -> dict[str, Any]:
-    """Return the columns that name the units: ``unit``, and ``label`` where there is one."""
+    """Return the columns that name the rows: ``unit``, ``period``, ``label`` where there are."""
     named: dict[str, Any] = {"unit": indicators.units.to_numpy()}
+    if indicators.periods is not None:
+        named["period"] = indicators.periods.to_numpy()
     if indicators.labels is not None:
         named["label"] = indicators.labels.to_numpy()
     return named
@@ -229,10 +231,10 @@ def make_plan(indicators: Indicators, spec: IndexSpec) -> tuple[Plan, list[str]]
 class Scores(Result, kind="scores"):
     """Scores and ranks of units under one specification.
 
-    ``frame`` has the columns ``unit`` (and ``label``), ``score``, ``rank`` (1 best) and one
-    ``dimension_…`` column for each node below the index; ``arrays["normalised"]`` holds
-    the normalised indicators, ``details["weights"]`` the weights at every node and
-    ``details["leaf_weights"]`` those of the indicators in the index.
+    ``frame`` has the columns ``unit`` (``period``, ``label``), ``score``, ``rank`` (1 best,
+    within a period) and one ``dimension_…`` column for each node below the index;
+    ``arrays["normalised"]`` holds the normalised indicators, ``details["weights"]`` the
+    weights at every node and ``details["leaf_weights"]`` those of the indicators.
     """
 
     @property
@@ -245,32 +247,48 @@ class Scores(Result, kind="scores"):
     def headline(self) -> str:
         """Return the leaders in one sentence."""
         leaders = ", ".join(unit_names(self.summary().head(3)))
+        of = f"{len(self.frame):,} units"
+        when = ""
+        if "period" in self.frame:
+            units, periods = (self.frame[name].nunique() for name in ("unit", "period"))
+            of = f"{units:,} units in {periods} periods"
+            when = f" in {self.summary()['period'].iloc[0]}"
         return (
-            f"{self.details['label']}: {len(self.frame)} units scored on "
-            f"{len(self.details['leaf_weights'])} indicators; the highest are {leaders}."
+            f"{self.details['label']}: {of} scored on "
+            f"{len(self.details['leaf_weights'])} indicators; the highest{when} are {leaders}."
         )
 
     def summary(self) -> pd.DataFrame:
-        """Return the units in the order of their ranks."""
-        return self.frame.sort_values(["rank", "unit"], kind="stable").reset_index(drop=True)
+        """Return the units in the order of their ranks, the last period first."""
+        table = self.frame.sort_values(["rank", "unit"], kind="stable")
+        if "period" in table:
+            table = table.sort_values("period", ascending=False, kind="stable")
+        return table.reset_index(drop=True)
 
     def methods_text(self) -> str:
         """Return how the index was made, with citation keys."""
         spec = self.provenance["specification"]
         return (
             f"The index {spec['name']} was made from {len(self.details['leaf_weights'])} "
-            f"indicators of {len(self.frame)} units, normalised by {spec['normalise']}, weighted "
-            f"by {_weights_text(spec['weights'])} and aggregated by the {spec['aggregate']} mean "
-            "[@OECD2008]."
+            f"indicators of {len(self.frame)} {self._rows()}, normalised by {spec['normalise']}, "
+            f"weighted by {_weights_text(spec['weights'])} and aggregated by the "
+            f"{spec['aggregate']} mean [@OECD2008]."
         )
 
+    def _rows(self) -> str:
+        return "units in a period" if "period" in self.frame else "units"
+
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw scores in the order of their ranks, and return the axes."""
+        """Draw scores in the order of their ranks, of the last period, and return the axes."""
         table = self.summary()
+        when = ""
+        if "period" in table:
+            last = table["period"].iloc[0]
+            table, when = table[table["period"] == last], f", {last}"
         many = len(table) > plots.MANY
         ax = plots.new_axes(ax, (6.4, 4.2 if many else 1.2 + 0.22 * len(table)))
         score = table["score"].to_numpy()
-        title = f"{self.details['label']}: scores"
+        title = f"{self.details['label']}: scores{when}"
         if many:
             plots.curve(ax, table["rank"].to_numpy(), score)
             return plots.describe(ax, title, "rank (1 is best)", "score")
@@ -282,8 +300,49 @@ def _weights_text(weights: Any) -> str:
     return f"the {weights} weights" if isinstance(weights, str) else "given weights"
 
 
-def score_index(indicators: Indicators, spec: IndexSpec, *, label: str = "") -> Scores:
-    """Score units by a specification.
+def _score_errors(data: Indicators, plan: Plan, leaf: np.ndarray, correlation: float) -> np.ndarray:
+    """Return standard errors of scores that are linear in indicators with known errors."""
+    if not 0 <= correlation <= 1:
+        raise SpecError(f"error_correlation must be in [0, 1], got {correlation!r}.")
+    if plan.spec.aggregate != "arithmetic":
+        raise MethodError(
+            f"the {plan.spec.aggregate} mean is not linear in its indicators, so their standard "
+            "errors do not give that of the score."
+        )
+    x = data.values.to_numpy()
+    centred, normalised = x - x.mean(axis=0), plan.table - plan.table.mean(axis=0)
+    slope = (centred * normalised).sum(axis=0) / np.square(centred).sum(axis=0)
+    bent = np.abs(normalised - slope * centred).max(axis=0) > 1e-9 * np.ptp(plan.table, axis=0)
+    errors = None if data.std_errors is None else data.std_errors.to_numpy()
+    if errors is None or np.isnan(errors).any() or bent.any():
+        raise MethodError(
+            "the standard error of a score needs those of every indicator, and a normaliser "
+            "that is linear (zscore, or minmax without clipping)."
+        )
+    parts = np.abs(slope * leaf) * errors
+    together, apart = parts.sum(axis=1) ** 2, np.square(parts).sum(axis=1)
+    return np.asarray(np.sqrt(correlation * together + (1 - correlation) * apart))
+
+
+def _ranks(score: np.ndarray, periods: pd.Series | None) -> np.ndarray:
+    """Return ranks, within each period where there are several."""
+    if periods is None:
+        return rank_scores(score)
+    rank = np.empty(len(score))
+    for period in periods.unique():
+        there = (periods == period).to_numpy()
+        rank[there] = rank_scores(score[there])
+    return rank
+
+
+def score_index(
+    indicators: Indicators,
+    spec: IndexSpec,
+    *,
+    label: str = "",
+    error_correlation: float | None = None,
+) -> Scores:
+    r"""Score units by a specification.
 
     Parameters
     ----------
@@ -294,6 +353,10 @@ def score_index(indicators: Indicators, spec: IndexSpec, *, label: str = "") -> 
         Every choice: hierarchy, normalisation, weights, aggregation.
     label : str, optional
         What the index is called in text; the name of the specification if empty.
+    error_correlation : float in [0, 1], optional
+        Correlation between the errors of a unit's indicators. If given, the standard
+        errors of the indicators make that of the score, in the column ``std_error``.
+        With 1 it is as large as it can be.
 
     Returns
     -------
@@ -309,7 +372,10 @@ def score_index(indicators: Indicators, spec: IndexSpec, *, label: str = "") -> 
     Notes
     -----
     Indicators whose high values are bad are turned round, each is normalised, and
-    children are aggregated node by node up the hierarchy [1]_.
+    children are aggregated node by node up the hierarchy [1]_. The standard error of a
+    score that is linear in its indicators is :math:`\sqrt{a' R a}`, where :math:`a_q` is
+    the weight of an indicator times the slope of its normaliser times its standard
+    error, and :math:`R` has the error correlation off its diagonal.
 
     References
     ----------
@@ -332,9 +398,12 @@ def score_index(indicators: Indicators, spec: IndexSpec, *, label: str = "") -> 
     plan, notes = make_plan(data, spec)
     nodes = plan.dimensions(plan.weights)
     score = nodes.pop(spec.name)
-    columns = {**unit_columns(data), "score": score, "rank": rank_scores(score)}
+    rank = _ranks(score, data.periods)
+    columns = {**unit_columns(data), "score": score, "rank": rank}
     columns.update({f"dimension_{node}": value for node, value in nodes.items()})
     leaf = plan.leaf_weights(plan.weights)
+    if error_correlation is not None:
+        columns["std_error"] = _score_errors(data, plan, leaf, error_correlation)
     details = {
         "label": label or spec.name,
         "weights": {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -160,6 +160,7 @@ def assess_sensitivity(
     *,
     n_draws: int = 16_384,
     level: float = 0.90,
+    period: Any = None,
     seed: int | None = None,
     n_jobs: int | None = None,
     checkpoint: str | Path | None = None,
@@ -180,6 +181,9 @@ def assess_sensitivity(
     level : float, default 0.90
         Level of the rank intervals: their ends are the smallest ranks that at least
         (1 − level)/2 and 1 − (1 − level)/2 of the draws do not exceed.
+    period : optional
+        Period whose units are ranked, if the indicators have periods; the last if None.
+        Normalisation is that of all periods.
     seed : int or None
         Seed; a fresh one is drawn and recorded if None.
     n_jobs : int or None
@@ -238,6 +242,13 @@ def assess_sensitivity(
     data, notes = complete_units(indicators, spec)
     plans, texts, more = _plans(data, spec, variation)
     described = {"index": spec.describe(), "variation": variation.describe(), "level": level}
+    if data.periods is not None:
+        period = max(data.periods) if period is None else period
+        there = (data.periods == period).to_numpy()
+        data = data.at(period)
+        plans = tuple(replace(plan, table=plan.table[there]) for plan in plans)
+        described["period"] = str(period)
+        more.append(f"ranks are those of {period}, normalised over all periods.")
     origin = provenance(
         seed=root,
         specification=described,

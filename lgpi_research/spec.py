@@ -21,6 +21,8 @@ Tree = Mapping[str, "tuple[str, ...] | Tree"]
 """Hierarchy: each name leads to its indicators, or to further names."""
 
 BASES = ("sample", "goalposts")
+RANGE = "range"
+ROLES = ("main", "second", "robustness", "warning")
 
 
 def _freeze(tree: Mapping[str, Any]) -> Tree:
@@ -98,8 +100,23 @@ class IndexSpec:
 
     @classmethod
     def from_codebook(cls, name: str, codebook: Codebook, **choices: Any) -> IndexSpec:
-        """Return a specification whose dimensions are those of the codebook."""
-        return cls(name, codebook.dimensions, **choices)
+        """Return a specification whose dimensions are those of the codebook.
+
+        With ``weights="range"`` each indicator weighs as much as its goalposts are apart,
+        so that on goalposts the index is the sum of the indicators, set to 0 and 1 at its
+        ends: the way of indices that add points.
+
+        Raises
+        ------
+        SpecError
+            With every choice that is not valid; if weights by range are asked for and an
+            indicator has no goalposts, or the normaliser is not min-max on goalposts.
+        """
+        spec = cls(name, codebook.dimensions, **{**choices, "weights": "equal"})
+        weights = choices.get("weights", "equal")
+        if weights == RANGE:
+            weights = _weights_by_range(spec, codebook)
+        return spec.change(weights=weights)
 
     def nodes(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield every node with its children, parents before children, the index first."""
@@ -204,6 +221,29 @@ class IndexSpec:
                 yield f"weights: those of {parent} must sum to 1, got {total:.6g}."
 
 
+def _weights_by_range(spec: IndexSpec, codebook: Codebook) -> dict[str, float]:
+    """Return weights in proportion to the ranges of the goalposts, sums going up the tree."""
+    problems = Problems(f"index {spec.name!r}")
+    if not describe(spec.normalise).startswith("minmax") or spec.basis != "goalposts":
+        problems.add(
+            f'weights: "{RANGE}" makes a sum of points, so it needs normalise = '
+            '{ method = "minmax", basis = "goalposts" }.'
+        )
+    ranges: dict[str, float] = {}
+    for name in spec.indicators:
+        ends = codebook[name].goalposts
+        if ends is None:
+            problems.add(f'{name}: has no goalposts, and weights = "{RANGE}" needs them.')
+        else:
+            ranges[name] = ends[1] - ends[0]
+    problems.raise_any(SpecError)
+    weights: dict[str, float] = {}
+    for node, children in reversed(list(spec.nodes())):
+        ranges[node] = math.fsum(ranges[child] for child in children)
+        weights |= {child: ranges[child] / ranges[node] for child in children}
+    return weights
+
+
 @dataclass(frozen=True)
 class Variation:
     """What of an index is varied, and how much.
@@ -273,6 +313,16 @@ class LinkDesign:
     formula : str
         ``"score ~ own_revenue_share + log(population) | oblast"``: outcome, terms,
         and after the bar the effects to absorb.
+    role : {"main", "second", "robustness", "warning"}, default "main"
+        What the link is for. A warning shows what a wrong choice would have claimed: it
+        may be mechanical, and is never part of a finding.
+    because : str
+        Why a link that is not the main one is there.
+    where : mapping of str to value or tuple of values
+        Rows that the link is about: column to the values that stay.
+    average : str
+        Column of the unit whose rows are averaged first, so that units are compared and
+        not years; every row stays if it is empty.
     cluster : str or None
         Column of the clusters of the standard errors; ``"none"`` where units are not
         grouped, which is then said; None is an error if the data are grouped.
@@ -280,7 +330,7 @@ class LinkDesign:
         A registered estimator.
     measure : str, default: the first term
         The term that the claim is about.
-    outcome_label, measure_label, measure_unit : str
+    outcome_label, outcome_unit, measure_label, measure_unit : str
         What a reader sees.
     per : float, default 0.1
         Step of the measure that a readable slope is given for (ten points of a share).
@@ -290,6 +340,8 @@ class LinkDesign:
         Slopes are comparable only within a group: measure, level, contrast.
     score_reliability : float or None
         Share of the variance of the score, within the sample, that is not error.
+    score_unreliable : str
+        Why no slope corrected for error is given, though errors of the score are known.
     score_columns : tuple of str
         Indicators that the score is made from.
     mechanical : mapping of str to str
@@ -312,13 +364,19 @@ class LinkDesign:
     cluster: str | None = None
     estimator: MethodLike = "ols"
     measure: str = ""
+    role: str = "main"
+    because: str = ""
+    where: Mapping[str, Any] = field(default_factory=dict)
+    average: str = ""
     outcome_label: str = ""
+    outcome_unit: str = ""
     measure_label: str = ""
     measure_unit: str = ""
     per: float = 0.1
     smallest_slope: float | None = None
     estimand_group: str = ""
     score_reliability: float | None = None
+    score_unreliable: str = ""
     score_columns: tuple[str, ...] = ()
     mechanical: Mapping[str, str] = field(default_factory=dict)
     lineage: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -332,6 +390,9 @@ class LinkDesign:
         elif self.measure and self.measure not in terms:
             hint = nearest(self.measure, terms)
             problems.add(f"measure: {self.measure!r} is no term of the formula.{hint}")
+        if self.role not in ROLES:
+            hint = nearest(self.role, ROLES)
+            problems.add(f"role: must be {' or '.join(ROLES)}, got {self.role!r}.{hint}")
         if not (math.isfinite(self.per) and self.per > 0):
             problems.add(f"per: must be a positive number, got {self.per!r}.")
         slope = self.smallest_slope
@@ -347,6 +408,8 @@ class LinkDesign:
         first = self.measure or terms[0]
         object.__setattr__(self, "measure", first)
         object.__setattr__(self, "measure_label", self.measure_label or first)
+        kept = {name: _values(value) for name, value in self.where.items()}
+        object.__setattr__(self, "where", MappingProxyType(kept))
         object.__setattr__(self, "mechanical", MappingProxyType(dict(self.mechanical)))
         lineage = {name: tuple(parts) for name, parts in self.lineage.items()}
         object.__setattr__(self, "lineage", MappingProxyType(lineage))
@@ -362,11 +425,22 @@ class LinkDesign:
             "cluster": self.cluster,
             "estimator": describe(self.estimator),
             "measure": self.measure,
+            "role": self.role,
+            "because": self.because,
+            "where": {name: list(values) for name, values in self.where.items()},
+            "average": self.average,
+            "outcome_unit": self.outcome_unit,
             "measure_unit": self.measure_unit,
             "per": self.per,
             "smallest_slope": self.smallest_slope,
             "estimand_group": self.estimand_group,
             "score_reliability": self.score_reliability,
+            "score_unreliable": self.score_unreliable,
             "score_columns": list(self.score_columns),
             "mechanical": dict(self.mechanical),
         }
+
+
+def _values(value: Any) -> tuple[Any, ...]:
+    """Return one value or several as a tuple."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)

@@ -15,9 +15,11 @@ from lgpi_research.codebook import Codebook, Indicator
 from lgpi_research.errors import DataError, Problems, SpecError, listing, nearest
 from lgpi_research.formula import parse_formula
 from lgpi_research.indicators import Indicators
-from lgpi_research.links import check_mechanical, link_autonomy
+from lgpi_research.links import average_rows, check_mechanical, choose_rows, link_autonomy
+from lgpi_research.methods.places import within_reliability
 from lgpi_research.readers import read_table
 from lgpi_research.recipe import (
+    DIMENSION,
     SCORE,
     Exclusion,
     Recipe,
@@ -39,7 +41,8 @@ __all__ = ["Study", "StudyResults", "load_study", "study_from_table"]
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("reliability", "scores", "sensitivity", "link")
+STAGES = ("reliability", "scores", "sensitivity", "link", "specifications", "describe")
+ERROR = "score_std_error"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +74,10 @@ class Study:
         if told.codebook is not None:
             dimensions = len(told.codebook.dimensions)
             parts.append(f"{len(told.codebook)} indicators in {dimensions} dimension(s)")
-        parts.append(f"links: {', '.join(told.links) or 'none'}")
+        if told.links:
+            parts.append(f"links: {', '.join(told.links)}")
+        if told.describe:
+            parts.append(f"described: {', '.join(item.name for item in told.describe)}")
         return f"Study {told.name!r}: {told.title}\n{'; '.join(parts)}"
 
     @property
@@ -88,7 +94,7 @@ class Study:
         return self.recipe.spec
 
     def indicators(self) -> Indicators:
-        """Return the units by indicators of the index.
+        """Return the units (in each period) by indicators of the index.
 
         Raises
         ------
@@ -101,55 +107,108 @@ class Study:
             return self.survey.indicators()
         if self.recipe.codebook is None:
             raise SpecError(f"{self.recipe.name}: no dimension is named, so there is no index.")
+        told = self.recipe
         return Indicators.from_table(
             self.table,
             self.recipe.codebook,
-            unit=self.recipe.unit,
-            group=self.recipe.cluster or None,
-            label=self.recipe.unit_label if self.recipe.unit_label != self.recipe.unit else None,
-            where=self.recipe.sources[0].name,
+            unit=told.unit,
+            std_errors=told.std_errors or None,
+            group=told.cluster or None,
+            label=told.unit_label if told.unit_label != told.unit else None,
+            period=told.period or None,
+            where=told.sources[0].name,
         )
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that the recipe has something for."""
+        told = self.recipe
+        able = {
+            "reliability": told.spec is not None,
+            "scores": told.spec is not None,
+            "sensitivity": told.spec is not None,
+            "link": bool(told.links),
+            "specifications": any(link.role == "main" for link in told.links.values()),
+            "describe": bool(told.describe),
+        }
+        return tuple(stage for stage in STAGES if able[stage])
+
+    @property
+    def shown_period(self) -> Any:
+        """The period whose reliability and ranks are shown; None without periods."""
+        if not self.recipe.period:
+            return None
+        told = self.recipe.show_period
+        return self.table[self.recipe.period].max() if told is None else told
 
     def reliability(
         self, *, seed: int | None = None, n_jobs: int | None = None
     ) -> dict[str, Result]:
         """Return the reliability of answers or indicators, and of published scores."""
-        data = self.indicators() if self.survey is None else self.survey
+        data = self.survey or self.indicators().at(self.shown_period)
         found: dict[str, Result] = {}
         dimensions = self.recipe.codebook.dimensions if self.recipe.codebook else {}
         if any(len(names) > 1 for names in dimensions.values()):
             found["reliability"] = assess_reliability(
                 data, coefficients=self.recipe.coefficients, seed=seed, n_jobs=n_jobs
             )
-        return found | self._published(self.table)
+        told = self.recipe
+        table = self.table
+        if told.error_correlation is not None:
+            table = self.link_table(self.scores())
+        if told.period:
+            table = table[table[told.period] == self.shown_period]
+        return found | self._published(table, told.cluster)
 
-    def _published(self, table: pd.DataFrame) -> dict[str, Result]:
+    def _published(self, table: pd.DataFrame, cluster: str) -> dict[str, Result]:
         """Return the reliability, among some units, of scores that come with standard errors."""
+        pairs = [(pair.score, pair.std_error) for pair in self.recipe.published]
+        if self.recipe.error_correlation is not None:
+            pairs.append((SCORE, ERROR))
         found: dict[str, Result] = {}
-        for pair in self.recipe.published:
+        for score, std_error in pairs:
+            # Rows are the units here, each unit in a period one of its own.
+            rows = table[table[score].notna() & table[std_error].notna()].reset_index(drop=True)
             scores = Indicators.from_table(
-                table,
-                Codebook((Indicator(pair.score),)),
-                unit=self.recipe.unit,
-                std_errors={pair.score: pair.std_error},
-                group=self.recipe.cluster or None,
+                rows.assign(row=np.arange(len(rows))),
+                Codebook((Indicator(score),)),
+                unit="row",
+                std_errors={score: std_error},
+                group=cluster or None,
                 where=self.recipe.sources[0].name,
             )
-            found[f"reliability of {pair.score}"] = assess_reliability(scores, coefficients=())
+            found[f"reliability of {score}"] = assess_reliability(scores, coefficients=())
         return found
 
     def scores(self) -> Scores:
         """Return the index of the recipe."""
-        return score_index(self.indicators(), self.spec, label=self.recipe.title)
+        return score_index(
+            self.indicators(),
+            self.spec,
+            label=self.recipe.title,
+            error_correlation=self.recipe.error_correlation,
+        )
 
     def link_table(self, scores: Scores | None) -> pd.DataFrame:
         """Return the table of the units with their scores, missing where a unit has none."""
         if scores is None:
             return self.table
         # Units are matched as text: a survey names its places so, whatever the table holds.
-        score = scores.frame["score"].set_axis(scores.frame["unit"].astype("str"))
-        units = self.table[self.recipe.unit].astype("str")
-        return self.table.assign(**{SCORE: units.map(score)})
+        keys = {"unit": self.recipe.unit}
+        if "period" in scores.frame:
+            keys["period"] = self.recipe.period
+        named = {SCORE: SCORE, "std_error": ERROR}
+        columns = [str(name) for name in scores.frame]
+        named |= {name: name for name in columns if name.startswith(DIMENSION)}
+        found = scores.frame[[*keys, *(name for name in named if name in columns)]]
+        found = found.rename(columns=named).assign(unit=found["unit"].astype("str"))
+        units = pd.DataFrame({key: self.table[column] for key, column in keys.items()})
+        matched = units.assign(unit=units["unit"].astype("str")).merge(
+            found, on=list(keys), how="left", validate="m:1"
+        )
+        return self.table.assign(
+            **{name: matched[name].to_numpy() for name in named.values() if name in matched}
+        )
 
     def run(
         self,
@@ -158,7 +217,7 @@ class Study:
         seed: int | None = None,
         n_jobs: int | None = None,
         checkpoint: str | Path | None = None,
-        stages: tuple[str, ...] = STAGES,
+        stages: tuple[str, ...] | None = None,
     ) -> StudyResults:
         """Run the recipe.
 
@@ -172,8 +231,9 @@ class Study:
             Workers; None takes joblib's context. Results do not depend on them.
         checkpoint : path, optional
             Folder that keeps finished blocks, so that an interrupted run goes on.
-        stages : tuple of str
-            Which stages to run: ``reliability``, ``scores``, ``sensitivity``, ``link``.
+        stages : tuple of str, optional
+            Which stages to run: ``reliability``, ``scores``, ``sensitivity``, ``link``,
+            ``specifications``, ``describe``; all that the recipe has if None.
 
         Returns
         -------
@@ -190,6 +250,7 @@ class Study:
         >>> results["scores"].frame["unit"].iloc[0]
         'AT11'
         """
+        stages = self.stages if stages is None else stages
         for stage in stages:
             if stage not in STAGES:
                 known = ", ".join(STAGES)
@@ -199,7 +260,8 @@ class Study:
         say = self._say
         links = self.recipe.links if "link" in stages else {}
         for design in links.values():  # refused before anything that takes time
-            check_mechanical(design, [*design.score_columns, outcome_of(design)])
+            if design.role != "warning":
+                check_mechanical(design, [*design.score_columns, outcome_of(design)])
         if "reliability" in stages:
             say("reliability")
             found |= self.reliability(seed=root, n_jobs=n_jobs)
@@ -231,16 +293,34 @@ class Study:
     def _informed(self, design: LinkDesign, table: pd.DataFrame) -> LinkDesign:
         """Return the design with the reliability of its score, where the study knows it.
 
-        It is that of the first published score, among the units that the link uses:
-        reliability is a share of variance, so it belongs to a sample.
+        It is that of the first published score, or of the score itself, among the rows
+        that the link uses: reliability is a share of variance, so it belongs to a sample.
         """
-        if not self.recipe.published or outcome_of(design) != SCORE:
+        told = self.recipe
+        if outcome_of(design) != SCORE or not (told.published or told.error_correlation):
             return design
-        used = table[list(parse_formula(design.formula).columns)].notna().all(axis=1)
-        if used.sum() < 2:
+        formula = parse_formula(design.formula)
+        errors = [name for pair in told.published for name in (pair.score, pair.std_error)]
+        if told.error_correlation is not None:
+            errors += [SCORE, ERROR]
+        rows, _ = choose_rows(table, design)
+        rows, _ = average_rows(rows, design, [*formula.columns, *errors])
+        used = rows[rows[list(formula.columns)].notna().all(axis=1)]
+        if len(used) < 2:
             return design  # the link itself says what is missing
-        first = next(iter(self._published(table[used]).values()))
-        return design.change(score_reliability=first.details["reliability"])
+        first = next(iter(self._published(used, "").values()))
+        reliability = first.details["reliability"]
+        if told.unit in [name for names in formula.absorb_columns for name in names]:
+            stability = _stability(used, told.unit, told.period)
+            within = within_reliability(reliability, stability)
+            if within <= 0:
+                reason = (
+                    f"within {told.unit} the score moves no more than its errors do (reliability "
+                    f"{reliability:.3f} over all rows, correlation between years {stability:.3f}, "
+                    f"so {within:.2f} within, if errors were independent over time)."
+                )
+                return design.change(score_unreliable=reason)
+        return design.change(score_reliability=reliability)
 
     def _say(self, stage: str) -> None:
         logger.info("%s: %s", self.recipe.name, stage)
@@ -312,8 +392,9 @@ def load_study(recipe: str | Path) -> Study:
     if told.survey is not None and told.codebook is not None:
         survey = Survey(frame, told.codebook, told.survey, lead.name)
         frame = frame[[told.unit]].drop_duplicates().reset_index(drop=True)
-    for other in told.sources[1:]:
-        frame, note = _join(frame, other, told.unit)
+    _check_periods(frame, told)
+    for other in told.sources[1:] if told.spec is not None else ():
+        frame, note = _join(frame, other, told.unit, told.period)
         notes.append(note)
     return Study(told, frame, survey, tuple(notes))
 
@@ -442,18 +523,48 @@ def _exclude(frame: pd.DataFrame, item: Exclusion) -> tuple[pd.DataFrame, str]:
     return frame[~gone].reset_index(drop=True), note
 
 
-def _join(frame: pd.DataFrame, other: Source, unit: str) -> tuple[pd.DataFrame, str]:
-    """Join a table of units to the first one; every unit stands in it once at most."""
+def _stability(rows: pd.DataFrame, unit: str, period: str) -> float:
+    """Return the mean correlation of the score between two periods, over all pairs."""
+    wide = rows.pivot(index=unit, columns=period, values=SCORE)
+    pairs = wide.corr(min_periods=3).to_numpy()
+    return float(np.nanmean(pairs[np.triu_indices(len(pairs), 1)]))
+
+
+def _check_periods(frame: pd.DataFrame, told: Recipe) -> None:
+    """Refuse a table that lacks a period which the recipe declares, or has another."""
+    if not told.periods:
+        return
+    there = sorted(frame[told.period].unique())
+    absent = [period for period in told.periods if period not in there]
+    more = [period for period in there if period not in told.periods]
+    problems = Problems(f"{told.sources[0].name}, against the periods of the recipe {told.name}")
+    if absent:
+        problems.add(
+            f"{told.period}: no row of {listing(absent)}; there are {listing(there, 12)}. Add the "
+            "rows, or take the period out of periods."
+        )
+    if more:
+        problems.add(f"{told.period}: {listing(more)} are not declared; add them, or exclude them.")
+    problems.raise_any(DataError)
+
+
+def _join(frame: pd.DataFrame, other: Source, unit: str, period: str) -> tuple[pd.DataFrame, str]:
+    """Join a table to the first one; every unit (in a period) stands in it once at most."""
     if unit not in other.frame.columns:
         raise DataError(f"{other.name}: has no column {unit!r}, so it cannot be joined.")
-    twice = other.frame[unit][other.frame[unit].duplicated()].unique()
+    keys = [unit, *([period] if period in other.frame.columns else [])]
+    rows = other.frame[keys]
+    twice = rows[unit][rows.duplicated()].unique()
     if len(twice):
         raise DataError(f"{other.name}: {len(twice)} units stand in two rows ({listing(twice)}).")
-    both = [name for name in other.frame.columns if name in frame.columns and name != unit]
+    both = [name for name in other.frame.columns if name in frame.columns and name not in keys]
     if both:
         raise DataError(f"{other.name}: the column(s) {listing(both)} stand in another table too.")
-    joined = frame.merge(other.frame, on=unit, how="left", validate="m:1")
-    found = int(frame[unit].isin(other.frame[unit]).sum())
-    unused = int((~other.frame[unit].isin(frame[unit])).sum())
-    note = f"{other.name}: {found} of {len(frame)} rows joined by {unit}; {unused} rows not used."
+    joined = frame.merge(other.frame, on=keys, how="left", validate="m:1")
+    found = frame[keys].merge(rows.drop_duplicates(), on=keys, how="inner")
+    unused = len(rows) - len(rows.merge(frame[keys].drop_duplicates(), on=keys, how="inner"))
+    by = " and ".join(keys)
+    note = (
+        f"{other.name}: {len(found)} of {len(frame)} rows joined by {by}; {unused} rows not used."
+    )
     return joined, note

@@ -12,7 +12,7 @@ from scipy import optimize, stats
 from lgpi_research.errors import MethodError, SpecError
 from lgpi_research.methods.sums import one_hot
 
-__all__ = ["UnitReliability", "place_means", "unit_reliability"]
+__all__ = ["UnitReliability", "place_means", "unit_reliability", "within_reliability"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -275,6 +275,47 @@ def unit_reliability(
         df=df,
         truncated=spread(0.0) <= df,
     )
+
+
+def within_reliability(reliability: float, stability: float) -> float:
+    r"""Return the reliability of the movements of a score within units.
+
+    Parameters
+    ----------
+    reliability : float
+        Share of the variance of the observed score, over units and periods, that is true.
+    stability : float
+        Correlation of the observed score between periods.
+
+    Returns
+    -------
+    float
+        At or below 0 where the score moves no more than its errors do.
+
+    Raises
+    ------
+    MethodError
+        If the stability is not in [-1, 1).
+
+    Notes
+    -----
+    :math:`(\lambda - \rho)/(1 - \rho)` [1]_: a share :math:`\rho` of the variance
+    stays and goes with the effects of units, all of it true if errors of different
+    periods are independent. Errors that persist make the result too small.
+
+    References
+    ----------
+    .. [1] Griliches, Z., and Hausman, J. A. (1986). Errors in variables in panel data.
+       *Journal of Econometrics*, 31, 93-118.
+
+    Examples
+    --------
+    >>> round(within_reliability(0.9, 0.8), 9)
+    0.5
+    """
+    if not -1 <= stability < 1:
+        raise MethodError(f"the stability must be in [-1, 1), got {stability!r}.")
+    return (reliability - stability) / (1 - stability)
 
 
 def _check(scores: Floats, errors: Floats, df: int, *, grouped: bool) -> None:
