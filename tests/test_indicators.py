@@ -65,3 +65,46 @@ def test_the_digest_sees_values_units_and_errors():
         Indicators.from_table(table(se=[1.0] * 3), BOOK, unit="place", std_errors={"a": "se"}),
     ]
     assert len({first.digest, *(other.digest for other in others)}) == 4
+
+
+def panel(**columns):
+    frame = {
+        "place": ["p", "q", "r"] * 2,
+        "year": [2020] * 3 + [2021] * 3,
+        "a": [1.0, 2.0, 3.0, 4.0, 6.0, 5.0],
+        "b": [3.0, 1.0, 2.0, 1.0, np.nan, 5.0],
+    }
+    return pd.DataFrame({**frame, **columns})
+
+
+def test_a_unit_may_stand_in_each_period_once():
+    data = Indicators.from_table(panel(), BOOK, unit="place", period="year")
+    assert list(data.periods) == [2020, 2020, 2020, 2021, 2021, 2021]
+    with pytest.raises(DataError, match=r"1 units stand in more than one row of one year \(q\)"):
+        Indicators.from_table(
+            panel(place=["p", "q", "q", "p", "q", "r"]), BOOK, unit="place", period="year"
+        )
+    with pytest.raises(DataError, match="year: 1 rows have no period"):
+        Indicators.from_table(panel(year=[1, 1, 1, 2, 2, None]), BOOK, unit="place", period="year")
+    with pytest.raises(DataError, match="3 units stand in more than one row"):
+        Indicators.from_table(panel(), BOOK, unit="place")
+
+
+def test_one_period_and_complete_rows_are_taken():
+    data = Indicators.from_table(panel(), BOOK, unit="place", period="year")
+    late = data.at(2021)
+    assert late.periods is None
+    assert list(late.values["a"]) == [4.0, 6.0, 5.0]
+    whole, (note,) = data.complete()
+    assert list(whole.periods) == [2020, 2020, 2020, 2021, 2021]
+    assert note == "1 of 6 units in a period set aside for missing values (b 1)."
+    with pytest.raises(DataError, match="period 2019: no row; there are 2020, 2021"):
+        data.at(2019)
+
+
+def test_periods_are_part_of_the_digest():
+    first = Indicators.from_table(panel(), BOOK, unit="place", period="year")
+    other = Indicators.from_table(
+        panel(year=[2020] * 3 + [2022] * 3), BOOK, unit="place", period="year"
+    )
+    assert first.digest != other.digest

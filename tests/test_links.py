@@ -478,3 +478,68 @@ def test_an_option_of_the_estimator(table):
     assert link.measure["std_error"] < link_autonomy(table, DESIGN).measure["std_error"]
     assert "without_low" in link.details
     assert "CR2" not in link.methods_text()
+
+
+# Rows: chosen, averaged, and warnings
+
+
+def panel(seed: int = 0) -> pd.DataFrame:
+    rows = [places(seed + year).assign(year=2000 + year) for year in range(4)]
+    first = rows[0]
+    return pd.concat([row.assign(oblast=first["oblast"], kind=first["kind"]) for row in rows])
+
+
+def test_a_link_uses_the_rows_that_it_is_about():
+    table = panel()
+    chosen = link_autonomy(table, DESIGN.change(where={"year": (2001, 2003)}))
+    cut = link_autonomy(table[table["year"].isin([2001, 2003])], DESIGN)
+    assert_allclose(chosen.measure["estimate"], cut.measure["estimate"])
+    assert "Only rows with year 2001, 2003 are used: 480 of 960." in chosen.notes
+    with pytest.raises(DataError, match=r"year: no row has 1999; there are 2000, 2001, 2002, 2003"):
+        link_autonomy(table, DESIGN.change(where={"year": (1999, 2001)}))
+    with pytest.raises(DataError, match=r"there is no column 'yaer'\. Did you mean 'year'"):
+        link_autonomy(table, DESIGN.change(where={"yaer": 2001}))
+    alone = table[(table["year"] != 2001) | (table["kind"] != "city")]
+    with pytest.raises(DataError, match="no row has all of the wanted values"):
+        link_autonomy(alone, DESIGN.change(where={"year": 2001, "kind": "city"}))
+
+
+def test_a_link_between_units_is_that_of_their_means():
+    table = panel()
+    table.loc[table["year"] == 2001, "own_share"] = np.nan
+    found = link_autonomy(table, DESIGN.change(average="place"))
+    means = table.groupby("place", as_index=False)[["own_share", "people", "score"]].mean()
+    means = means.merge(table.drop_duplicates("place")[["place", "oblast", "kind"]], on="place")
+    by_hand = link_autonomy(means, DESIGN)
+    assert_allclose(found.measure["estimate"], by_hand.measure["estimate"], rtol=1e-10)
+    assert found.measure["n_used"] == 240
+    assert "960 rows were averaged to 240 units of place (4 rows each)" in " ".join(found.notes)
+
+
+def test_averaging_refuses_text_that_changes_within_a_unit():
+    table = panel()
+    table.loc[(table["year"] == 2001) & (table["place"] == "p003"), "oblast"] = "z"
+    with pytest.raises(DataError, match=r"oblast: several values within 1 units \(p003\)"):
+        link_autonomy(table, DESIGN.change(average="place"))
+    with pytest.raises(SpecError, match="average: there is no column 'plac'"):
+        link_autonomy(table, DESIGN.change(average="plac"))
+
+
+def test_a_warning_may_be_mechanical_and_says_why(table):
+    tied = DESIGN.change(mechanical={"score": "is paid from own revenue"})
+    with pytest.raises(SpecError, match="is paid from own revenue"):
+        link_autonomy(table, tied)
+    shown = link_autonomy(table, tied.change(role="warning", because="What one would see."))
+    assert shown.details["role"] == "warning"
+    assert shown.details["because"] == "What one would see. score: is paid from own revenue."
+    assert_allclose(shown.measure["estimate"], link_autonomy(table, DESIGN).measure["estimate"])
+
+
+def test_a_role_that_does_not_exist_is_refused():
+    with pytest.raises(SpecError, match="role: must be main or second or robustness or warning"):
+        DESIGN.change(role="mein")
+
+
+def test_a_score_that_moves_no_more_than_its_errors_is_said_to(table):
+    link = link_autonomy(table, DESIGN.change(score_unreliable="it is all noise."))
+    assert "No slope corrected for error: it is all noise." in link.notes

@@ -210,3 +210,90 @@ def test_scores_are_saved_and_loaded_whole(tmp_path):
         found.details,
     )
     assert again.headline() == found.headline()
+
+
+def panel(seed: int = 0, n: int = 12, years: tuple[int, ...] = (2020, 2021, 2022)) -> Indicators:
+    """Units seen in several years, with goalposts 0 and 10 or 0 and 5."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "place": np.tile([f"p{i:02d}" for i in range(n)], len(years)),
+            "year": np.repeat(years, n),
+            "x": rng.uniform(1, 9, n * len(years)),
+            "y": rng.uniform(1, 4, n * len(years)),
+            "z": rng.uniform(1, 9, n * len(years)),
+        }
+    )
+    ends = {"x": (0, 10), "y": (0, 5), "z": (0, 10)}
+    book = Codebook(
+        tuple(Indicator(q, dimension="ab"[q == "z"], goalposts=e) for q, e in ends.items())
+    )
+    return Indicators.from_table(frame, book, unit="place", period="year")
+
+
+def test_scores_of_a_panel_are_ranked_within_each_period():
+    data = panel()
+    spec = IndexSpec.from_codebook("i", data.codebook, normalise=use("minmax", basis="goalposts"))
+    scores = score_index(data, spec)
+    for year, rows in scores.frame.groupby("period"):
+        alone = score_index(data.at(year), spec).frame
+        assert_allclose(rows["score"], alone["score"])
+        assert_allclose(rows["rank"], alone["rank"])
+    assert scores.summary()["period"].iloc[0] == 2022
+    assert "12 units in 3 periods" in scores.headline()
+    assert "the highest in 2022 are" in scores.headline()
+    axes = scores.plot()
+    assert axes.get_title(loc="left").endswith(", 2022")
+
+
+def test_weights_by_range_make_the_sum_of_points():
+    data = panel()
+    spec = IndexSpec.from_codebook(
+        "i", data.codebook, weights="range", normalise=use("minmax", basis="goalposts")
+    )
+    total = data.values.sum(axis=1).to_numpy()
+    assert_allclose(score_index(data, spec).frame["score"], total / (10 + 5 + 10), rtol=1e-12)
+    assert spec.weights["a"] == pytest.approx(15 / 25)
+
+
+def test_weights_by_range_need_goalposts_and_a_scale_that_keeps_them():
+    data = panel()
+    with pytest.raises(SpecError, match="makes a sum of points, so it needs normalise"):
+        IndexSpec.from_codebook("i", data.codebook, weights="range", normalise="zscore")
+    bare = Codebook((Indicator("x", dimension="a"), Indicator("y", dimension="a")))
+    with pytest.raises(SpecError, match="2 problems"):
+        IndexSpec.from_codebook(
+            "i", bare, weights="range", normalise=use("minmax", basis="goalposts")
+        )
+
+
+def with_errors(correlation: float) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(30, 2)), columns=["x", "y"]).assign(
+        place=np.arange(30), x_se=rng.uniform(0.1, 0.3, 30), y_se=rng.uniform(0.1, 0.3, 30)
+    )
+    book = Codebook((Indicator("x", goalposts=(-5, 5)), Indicator("y", goalposts=(-5, 5))))
+    data = Indicators.from_table(frame, book, unit="place", std_errors={"x": "x_se", "y": "y_se"})
+    spec = IndexSpec("i", {"all": ("x", "y")}, normalise=use("minmax", basis="goalposts"))
+    scores = score_index(data, spec, error_correlation=correlation)
+    a, b = (frame[name].to_numpy() / 10 / 2 for name in ("x_se", "y_se"))
+    by_hand = np.sqrt(a**2 + b**2 + 2 * correlation * a * b)
+    assert_allclose(scores.frame["std_error"], by_hand, rtol=1e-12)
+    return by_hand
+
+
+def test_the_error_of_a_score_is_that_of_a_weighted_mean_of_correlated_errors():
+    together, half, apart = (with_errors(r) for r in (1.0, 0.5, 0.0))
+    assert (together > half).all()
+    assert (half > apart).all()
+
+
+def test_no_error_of_a_score_without_those_of_its_indicators_or_a_linear_scale():
+    data = panel()
+    spec = IndexSpec.from_codebook("i", data.codebook, normalise=use("minmax", basis="goalposts"))
+    with pytest.raises(MethodError, match="needs those of every indicator"):
+        score_index(data, spec, error_correlation=1.0)
+    with pytest.raises(MethodError, match="geometric mean is not linear"):
+        score_index(data, spec.change(aggregate="geometric"), error_correlation=1.0)
+    with pytest.raises(SpecError, match=r"must be in \[0, 1\], got 2"):
+        score_index(data, spec, error_correlation=2)

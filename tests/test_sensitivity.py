@@ -17,7 +17,7 @@ from lgpi_research.scoring import score_index
 from lgpi_research.sensitivity import assess_sensitivity
 from lgpi_research.spec import IndexSpec, Variation
 from lgpi_research.streams import BLOCK, stream
-from tests.test_scoring import simulated, tai_indicators
+from tests.test_scoring import panel, simulated, tai_indicators
 
 
 def flat_spec(data: Indicators, **choices) -> IndexSpec:
@@ -263,3 +263,22 @@ def test_memory_does_not_grow_with_the_number_of_draws():
 
     peak(1024)
     assert peak(8 * 1024) < 1.1 * peak(2 * 1024)
+
+
+def test_ranks_of_a_panel_are_those_of_its_last_period_or_of_the_one_asked_for():
+    data = panel()
+    spec = IndexSpec.from_codebook("i", data.codebook, normalise=use("minmax", basis="goalposts"))
+    for period in (None, 2021):
+        found = assess_sensitivity(data, spec, period=period, n_draws=2 * BLOCK, seed=0)
+        # On goalposts nothing of other years enters, so the year alone gives the same.
+        alone = assess_sensitivity(data.at(period or 2022), spec, n_draws=2 * BLOCK, seed=0)
+        pd.testing.assert_frame_equal(found.frame, alone.frame)
+        assert f"ranks are those of {period or 2022}" in " ".join(found.notes)
+
+
+def test_a_panel_is_normalised_over_all_its_periods():
+    data = panel()
+    spec = IndexSpec.from_codebook("i", data.codebook)
+    found = assess_sensitivity(data, spec, n_draws=BLOCK, seed=0)
+    whole = score_index(data, spec).frame
+    assert_allclose(found.frame["score"], whole.loc[whole["period"] == 2022, "score"])

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from lgpi_research.errors import MethodError, SpecError
-from lgpi_research.methods.places import place_means, unit_reliability
+from lgpi_research.methods.places import place_means, unit_reliability, within_reliability
 
 
 def test_balanced_places_have_the_intraclass_correlation_of_means():
@@ -242,3 +242,24 @@ def test_true_variance_and_its_interval_agree_with_metafor():
         mean = np.average(scores, weights=weight)
         q = np.sum(weight * (scores - mean) ** 2)
         assert_allclose(q, stats.chi2.ppf(tail, len(scores) - 1), rtol=1e-10)
+
+
+def test_reliability_of_movements_is_the_share_of_true_variance_after_demeaning():
+    # Truth = stable + moving, observed with independent errors: variances 0.7, 0.2, 0.1.
+    stable, moving, error = 0.7, 0.2, 0.1
+    reliability, stability = stable + moving, stable
+    assert_allclose(within_reliability(reliability, stability), moving / (moving + error))
+    assert within_reliability(0.8, 0.9) < 0
+    with pytest.raises(MethodError, match=r"in \[-1, 1\), got 1"):
+        within_reliability(0.9, 1.0)
+
+
+def test_reliability_of_movements_of_simulated_units():
+    rng = np.random.default_rng(0)
+    units, years = 20_000, 4
+    truth = rng.normal(0, 0.8, (units, 1)) + rng.normal(0, 0.5, (units, years))
+    seen = truth + rng.normal(0, 0.4, (units, years))
+    pairs = np.corrcoef(seen.T)[np.triu_indices(years, 1)]
+    demeaned = [table - table.mean(axis=1, keepdims=True) for table in (truth, seen)]
+    known = np.corrcoef(demeaned[0].ravel(), demeaned[1].ravel())[0, 1] ** 2
+    assert_allclose(within_reliability(truth.var() / seen.var(), pairs.mean()), known, atol=0.01)
