@@ -39,6 +39,7 @@ EXACT = 1e-20  # share of the variance of an outcome that rounding alone can lea
 _TOLD = (
     "role",
     "because",
+    "average",
     "outcome_unit",
     "estimator",
     "cluster",
@@ -72,10 +73,9 @@ class LinkResult(Result, kind="link"):
     def headline(self) -> str:
         """Return one plain sentence about the measure."""
         told, row = self.details, self.measure
-        unit = f" ({told['measure_unit']})" if told["measure_unit"] else ""
         percent = f"{100 * told['level']:g} %"
         slope = (
-            f"{cell(told['slope'])} SD per {told['per']:g}{unit} "
+            f"{cell(told['slope'])} SD per {told['per_label']} "
             f"({percent} interval {cell(told['slope_low'])} to {cell(told['slope_high'])}, "
             f"{cell(int(row['n_used']))} units"
         )
@@ -547,6 +547,7 @@ def link_autonomy(table: pd.DataFrame, design: LinkDesign, *, level: float = 0.9
     frame["n_clusters"] = len(groups)
 
     j = made.names.index(design.measure)
+    unit = f" ({design.measure_unit})" if design.measure_unit else ""
     row = {str(name): value for name, value in frame.iloc[j].to_dict().items()}
     found, lost = _without_clusters(design, fit, clusters, groups, j)
     details = {
@@ -559,6 +560,7 @@ def link_autonomy(table: pd.DataFrame, design: LinkDesign, *, level: float = 0.9
         "measure_label": design.measure_label,
         "level": level,
         **{name: design.describe()[name] for name in _TOLD},
+        "per_label": design.per_label or f"{design.per:g}{unit}",
         **_readable(row, design.per / sd_score, level),
         "sd_score": sd_score,
         "sd_score_observed": observed,
@@ -619,15 +621,16 @@ def _measure_notes(told: Mapping[str, Any], df: float, others: Sequence[str]) ->
         )
     if told["score_unreliable"]:
         yield f"No slope corrected for error: {told['score_unreliable']}"
-    if told.get("without_low") is not None and told["clustered"]:
+    if told.get("without_low") is not None and (told["clustered"] or told["average"]):
         yield (
-            f"Left out one at a time, clusters move the coefficient of {told['measure']} between "
-            f"{cell(told['without_low'])} (without {told['without_low_cluster']}) and "
-            f"{cell(told['without_high'])} (without {told['without_high_cluster']})."
+            f"Left out one at a time, {'clusters' if told['clustered'] else 'units'} move the "
+            f"coefficient of {told['measure']} between {cell(told['without_low'])} (without "
+            f"{told['without_low_cluster']}) and {cell(told['without_high'])} (without "
+            f"{told['without_high_cluster']})."
         )
     smallest = told["smallest_slope"]
     if smallest is not None and told["detectable"] > smallest:
         yield (
-            f"The smallest slope of interest, {smallest:g} SD per {told['per']:g}, is below the "
-            f"{cell(told['detectable'])} that this sample can detect."
+            f"The smallest slope of interest, {smallest:g} SD per {told['per_label']}, is below "
+            f"the {cell(told['detectable'])} that this sample can detect."
         )

@@ -253,6 +253,7 @@ class _Link(_Part):
     measure_label: str = ""
     measure_unit: str = ""
     per: Annotated[float, Field(gt=0)] = 0.1
+    per_label: str = ""
     smallest_slope: Annotated[float, Field(gt=0)] | None = None
     estimand_group: str = ""
     mechanical: dict[str, str] = {}

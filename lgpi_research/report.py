@@ -40,10 +40,11 @@ class _Section:
 
 
 def summary_lines(studies: Sequence[StudyResults]) -> list[str]:
-    """Return what was found in words: each study's title, then one line a result."""
+    """Return each study's title and, beneath it, its main link or what it shows first."""
     lines = []
     for study in studies:
-        lines += [study.study.recipe.title, *(f"- {line}" for line in study.sentences())]
+        first = study["link"].headline() if "link" in study else study.sentences()[0]
+        lines += [study.study.recipe.title, f"- {first}"]
     return lines
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lgpi_research import plots
-from lgpi_research.errors import LGPIError, MethodError, Problems, SpecError, nearest
+from lgpi_research.errors import LGPIError, MethodError, Problems, SpecError, listing, nearest
 from lgpi_research.indicators import Indicators
 from lgpi_research.methods.ranks import rank_scores
 from lgpi_research.registry import Method, entry, resolve
@@ -252,18 +252,18 @@ class Scores(Result, kind="scores"):
         if "period" in self.frame:
             units, periods = (self.frame[name].nunique() for name in ("unit", "period"))
             of = f"{units:,} units in {periods} periods"
-            when = f" in {self.summary()['period'].iloc[0]}"
+            when = f" in {self.details['period']}"
         return (
             f"{self.details['label']}: {of} scored on "
             f"{len(self.details['leaf_weights'])} indicators; the highest{when} are {leaders}."
         )
 
     def summary(self) -> pd.DataFrame:
-        """Return the units in the order of their ranks, the last period first."""
-        table = self.frame.sort_values(["rank", "unit"], kind="stable")
+        """Return the units in the order of their ranks, those of the shown period only."""
+        table = self.frame
         if "period" in table:
-            table = table.sort_values("period", ascending=False, kind="stable")
-        return table.reset_index(drop=True)
+            table = table[table["period"] == self.details["period"]]
+        return table.sort_values(["rank", "unit"], kind="stable").reset_index(drop=True)
 
     def methods_text(self) -> str:
         """Return how the index was made, with citation keys."""
@@ -279,12 +279,9 @@ class Scores(Result, kind="scores"):
         return "units in a period" if "period" in self.frame else "units"
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw scores in the order of their ranks, of the last period, and return the axes."""
+        """Draw scores in the order of their ranks, and return the axes."""
         table = self.summary()
-        when = ""
-        if "period" in table:
-            last = table["period"].iloc[0]
-            table, when = table[table["period"] == last], f", {last}"
+        when = f", {self.details['period']}" if "period" in table else ""
         many = len(table) > plots.MANY
         ax = plots.new_axes(ax, (6.4, 4.2 if many else 1.2 + 0.22 * len(table)))
         score = table["score"].to_numpy()
@@ -324,6 +321,14 @@ def _score_errors(data: Indicators, plan: Plan, leaf: np.ndarray, correlation: f
     return np.asarray(np.sqrt(correlation * together + (1 - correlation) * apart))
 
 
+def _shown(periods: pd.Series, wanted: Any) -> Any:
+    """Return the period whose ranking is shown, as a plain value."""
+    there = sorted(periods.unique().tolist())
+    if wanted is not None and wanted not in there:
+        raise SpecError(f"period {wanted!r}: no unit is scored in it; there are {listing(there)}.")
+    return there[-1] if wanted is None else wanted
+
+
 def _ranks(score: np.ndarray, periods: pd.Series | None) -> np.ndarray:
     """Return ranks, within each period where there are several."""
     if periods is None:
@@ -341,6 +346,7 @@ def score_index(
     *,
     label: str = "",
     error_correlation: float | None = None,
+    period: Any = None,
 ) -> Scores:
     r"""Score units by a specification.
 
@@ -357,6 +363,9 @@ def score_index(
         Correlation between the errors of a unit's indicators. If given, the standard
         errors of the indicators make that of the score, in the column ``std_error``.
         With 1 it is as large as it can be.
+    period : optional
+        Period whose ranking is shown first, if there are several; the last if None.
+        Every period is scored.
 
     Returns
     -------
@@ -412,6 +421,8 @@ def score_index(
         },
         "leaf_weights": dict(zip(spec.indicators, leaf.tolist(), strict=True)),
     }
+    if data.periods is not None:
+        details["period"] = _shown(data.periods, period)
     origin = provenance(specification=spec.describe(), data={"indicators": indicators.digest})
     return Scores(
         pd.DataFrame(columns), origin, (*aside, *notes), {"normalised": plan.table}, details

@@ -334,6 +334,8 @@ class LinkDesign:
         What a reader sees.
     per : float, default 0.1
         Step of the measure that a readable slope is given for (ten points of a share).
+    per_label : str
+        What that step is called ("ten points", "doubling"); the number and unit if empty.
     smallest_slope : float or None
         Smallest slope of interest, in SD of score per `per` of the measure.
     estimand_group : str
@@ -373,6 +375,7 @@ class LinkDesign:
     measure_label: str = ""
     measure_unit: str = ""
     per: float = 0.1
+    per_label: str = ""
     smallest_slope: float | None = None
     estimand_group: str = ""
     score_reliability: float | None = None
@@ -432,6 +435,7 @@ class LinkDesign:
             "outcome_unit": self.outcome_unit,
             "measure_unit": self.measure_unit,
             "per": self.per,
+            "per_label": self.per_label,
             "smallest_slope": self.smallest_slope,
             "estimand_group": self.estimand_group,
             "score_reliability": self.score_reliability,

@@ -15,7 +15,13 @@ from lgpi_research.codebook import Codebook, Indicator
 from lgpi_research.errors import DataError, Problems, SpecError, listing, nearest
 from lgpi_research.formula import parse_formula
 from lgpi_research.indicators import Indicators
-from lgpi_research.links import average_rows, check_mechanical, choose_rows, link_autonomy
+from lgpi_research.links import (
+    LinkResult,
+    average_rows,
+    check_mechanical,
+    choose_rows,
+    link_autonomy,
+)
 from lgpi_research.methods.places import within_reliability
 from lgpi_research.readers import read_table
 from lgpi_research.recipe import (
@@ -75,7 +81,9 @@ class Study:
             dimensions = len(told.codebook.dimensions)
             parts.append(f"{len(told.codebook)} indicators in {dimensions} dimension(s)")
         if told.links:
-            parts.append(f"links: {', '.join(told.links)}")
+            parts.append(
+                f"{len(told.links)} link(s), first {self.main_link or next(iter(told.links))}"
+            )
         if told.describe:
             parts.append(f"described: {', '.join(item.name for item in told.describe)}")
         return f"Study {told.name!r}: {told.title}\n{'; '.join(parts)}"
@@ -187,6 +195,7 @@ class Study:
             self.spec,
             label=self.recipe.title,
             error_correlation=self.recipe.error_correlation,
+            period=self.shown_period,
         )
 
     def link_table(self, scores: Scores | None) -> pd.DataFrame:
@@ -209,6 +218,12 @@ class Study:
         return self.table.assign(
             **{name: matched[name].to_numpy() for name in named.values() if name in matched}
         )
+
+    @property
+    def main_link(self) -> str:
+        """Name of the first link whose role is main; empty if there is none."""
+        names = [name for name, design in self.recipe.links.items() if design.role == "main"]
+        return names[0] if names else ""
 
     def run(
         self,
@@ -277,6 +292,7 @@ class Study:
                 self.indicators(),
                 self.spec,
                 self.recipe.variation,
+                period=self.shown_period,
                 n_draws=n_draws,
                 seed=root,
                 n_jobs=n_jobs,
@@ -286,7 +302,7 @@ class Study:
         table = self.link_table(scores) if links else self.table
         for name, design in links.items():
             say(f"link: {name}")
-            key = "link" if len(links) == 1 else f"link: {name}"
+            key = "link" if name == self.main_link else f"link: {name}"
             found[key] = link_autonomy(table, self._informed(design, table))
         return StudyResults(self, found, root)
 
@@ -310,7 +326,7 @@ class Study:
             return design  # the link itself says what is missing
         first = next(iter(self._published(used, "").values()))
         reliability = first.details["reliability"]
-        if told.unit in [name for names in formula.absorb_columns for name in names]:
+        if {told.unit, told.unit_label} & {n for names in formula.absorb_columns for n in names}:
             stability = _stability(used, told.unit, told.period)
             within = within_reliability(reliability, stability)
             if within <= 0:
@@ -349,6 +365,16 @@ class StudyResults(Mapping[str, Result]):
     def __repr__(self) -> str:
         return "\n".join([self.study.recipe.title, *self.sentences()])
 
+    @property
+    def links(self) -> dict[str, LinkResult]:
+        """The links by their names in the recipe."""
+        found = {}
+        for name in self.study.recipe.links:
+            key = "link" if name == self.study.main_link else f"link: {name}"
+            if isinstance(link := self.results.get(key), LinkResult):
+                found[name] = link
+        return found
+
     def sentences(self) -> list[str]:
         """Return what was found, one plain sentence a result."""
         return [result.headline() for result in self.results.values()]
@@ -377,7 +403,7 @@ def load_study(recipe: str | Path) -> Study:
     --------
     >>> load_study("ukraine")
     Study 'ukraine': Ukraine: hromadas, 2021
-    1,438 rows; 9 indicators in 2 dimension(s); links: own revenue share
+    1,438 rows; 9 indicators in 2 dimension(s); 3 link(s), first own revenue share
     """
     told = read_recipe(recipe)
     lead = told.sources[0]
@@ -558,9 +584,11 @@ def _join(frame: pd.DataFrame, other: Source, unit: str, period: str) -> tuple[p
     if len(twice):
         raise DataError(f"{other.name}: {len(twice)} units stand in two rows ({listing(twice)}).")
     both = [name for name in other.frame.columns if name in frame.columns and name not in keys]
-    if both:
-        raise DataError(f"{other.name}: the column(s) {listing(both)} stand in another table too.")
-    joined = frame.merge(other.frame, on=keys, how="left", validate="m:1")
+    joined = frame.merge(other.frame, on=keys, how="left", validate="m:1", suffixes=("", "_other"))
+    for name in both:  # a name or a code may stand in both tables, if they agree
+        theirs = joined.pop(f"{name}_other")
+        if (theirs.notna() & (theirs != joined[name])).any():
+            raise DataError(f"{other.name}: {name} stands in another table too, with other values.")
     found = frame[keys].merge(rows.drop_duplicates(), on=keys, how="inner")
     unused = len(rows) - len(rows.merge(frame[keys].drop_duplicates(), on=keys, how="inner"))
     by = " and ".join(keys)

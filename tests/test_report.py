@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from lgpi_research import report
 from lgpi_research.cli import app
+from lgpi_research.datasets import list_recipes
 from lgpi_research.results import load_result
 from lgpi_research.study import load_study
 
@@ -41,7 +42,7 @@ def folder(tmp_path_factory) -> Path:
     found = CliRunner().invoke(app, ["run", "--out", str(out), "--draws", "1500", "--seed", "0"])
     assert found.exit_code == 0, found.stderr
     assert "Where the share of own revenue in total revenue is higher" in found.stdout
-    assert len(found.stdout.splitlines()) <= 15
+    assert len(found.stdout.splitlines()) == 2 * len(list_recipes()) + 1
     return out
 
 

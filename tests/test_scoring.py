@@ -239,7 +239,10 @@ def test_scores_of_a_panel_are_ranked_within_each_period():
         alone = score_index(data.at(year), spec).frame
         assert_allclose(rows["score"], alone["score"])
         assert_allclose(rows["rank"], alone["rank"])
-    assert scores.summary()["period"].iloc[0] == 2022
+    assert set(scores.summary()["period"]) == {2022}
+    assert set(score_index(data, spec, period=2020).summary()["period"]) == {2020}
+    with pytest.raises(SpecError, match="period 2019: no unit is scored in it; there are 2020"):
+        score_index(data, spec, period=2019)
     assert "12 units in 3 periods" in scores.headline()
     assert "the highest in 2022 are" in scores.headline()
     axes = scores.plot()

@@ -98,7 +98,7 @@ def test_the_eus_slopes_by_an_independent_route(measure):
     X = np.column_stack([frame[measure], np.log(frame["gdp_per_head"]), np.ones(len(frame))])[used]
     slope, error, df = by_hand(score[used].to_numpy(), X, frame["country"][used].to_numpy())
     results = load_study("eu").run(stages=("link",))
-    row = results[f"link: {measure.replace('_', ' ')}"].measure
+    row = results.links[measure.replace("_", " ")].measure
     assert_allclose([row["estimate"], row["std_error"], row["df"]], [slope, error, df], rtol=1e-8)
 
 
@@ -108,14 +108,14 @@ def test_the_reliability_of_published_scores_among_the_units_used_reaches_the_li
     used = study.table["gdp_per_head"].notna()
     assert used.sum() == 231
     found = unit_reliability(study.table["eqi"][used], study.table["eqi_std_error"][used])
-    link = results["link: local autonomy"].details
+    link = results["link"].details
     assert_allclose(link["score_reliability"], found.squared_correlation, rtol=1e-12)
     assert link["score_reliability"] != results["reliability of eqi"].details["reliability"]
     assert_allclose(
         link["sd_score"], np.sqrt(link["score_reliability"]) * link["sd_score_observed"]
     )
-    alone = load_study("eu").run(stages=("link",))["link: local autonomy"]
-    assert alone.digest() == results["link: local autonomy"].digest()
+    alone = load_study("eu").run(stages=("link",))["link"]
+    assert alone.digest() == results["link"].digest()
 
 
 def test_occupied_communities_are_left_out_and_said():

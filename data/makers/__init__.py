@@ -9,9 +9,12 @@ from makers.common import Made
 from makers.eu import eu_regions
 from makers.tai import tai
 from makers.ukraine import ukraine_hromadas
+from makers.world import world_countries, world_panel
 
 TABLES: dict[str, Callable[[Path], Made]] = {
     "ukraine_hromadas": ukraine_hromadas,
     "eu_regions": eu_regions,
     "tai": tai,
+    "world_panel": world_panel,
+    "world_countries": world_countries,
 }

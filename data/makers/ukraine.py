@@ -77,6 +77,8 @@ def ukraine_hromadas(raw: Path) -> Made:
     if ((share - joined["own_income_prop_full_year"]).abs() > 1e-9).any():
         raise DataError("The provider's full-year share is not own by total revenue.")
 
+    people = whole(source["total_popultaion_2022"])
+
     wide = exams.pivot(index="hromada_code", columns="subject", values="mean_score")
     homeless = sorted(set(wide.index) - set(source["hromada_code"]))
     means = wide[list(EXAMS)].rename(columns=EXAMS).reindex(source["hromada_code"])
@@ -91,7 +93,8 @@ def ukraine_hromadas(raw: Path) -> Made:
             "own_revenue_share": share,
             "own_revenue": own,
             "total_revenue": total,
-            "population": whole(source["total_popultaion_2022"]),
+            "population": people,
+            "own_revenue_per_head": (own / people).where((people > 0) & (own >= 0)),
             "urban_share": source["urban_pct"],
             "travel_time": source["travel_time"],
             "area": source["square"],
