@@ -21,6 +21,7 @@ from lgpi_research import datasets
 from lgpi_research.codebook import Codebook, Indicator
 from lgpi_research.errors import DataError, LGPIError, Problems, SpecError, listing, nearest
 from lgpi_research.formula import parse_formula
+from lgpi_research.profile import check_options
 from lgpi_research.readers import read_table
 from lgpi_research.registry import Method, resolve
 from lgpi_research.spec import IndexSpec, LinkDesign, Variation
@@ -443,6 +444,12 @@ def _build(
                 )
             links[claim.name or "link"] = with_score_columns(design, spec)
             _check_bases(links[claim.name or "link"], facts)
+    for number, item in enumerate(told.describe):
+        where = lines.find(("describe", number))
+        problems.extend(
+            f"line {where}: describe[{number + 1}]: {problem}"
+            for problem in check_options(item.method, item.model_extra or {})
+        )
     problems.extend(_column_problems(told, sources, lines))
     problems.raise_any(SpecError)
     study = told.study

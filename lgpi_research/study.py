@@ -23,6 +23,7 @@ from lgpi_research.links import (
     link_autonomy,
 )
 from lgpi_research.methods.places import within_reliability
+from lgpi_research.profile import DESCRIBERS
 from lgpi_research.readers import read_table
 from lgpi_research.recipe import (
     DIMENSION,
@@ -225,6 +226,14 @@ class Study:
         names = [name for name, design in self.recipe.links.items() if design.role == "main"]
         return names[0] if names else ""
 
+    def describe(self) -> dict[str, Result]:
+        """Return what the recipe describes, by name."""
+        tables = {source.name: source.frame for source in self.recipe.sources}
+        return {
+            item.name: DESCRIBERS[item.method](tables, **item.options)
+            for item in self.recipe.describe
+        }
+
     def run(
         self,
         *,
@@ -304,6 +313,9 @@ class Study:
             say(f"link: {name}")
             key = "link" if name == self.main_link else f"link: {name}"
             found[key] = link_autonomy(table, self._informed(design, table))
+        if "describe" in stages:
+            say("description")
+            found |= self.describe()
         return StudyResults(self, found, root)
 
     def _informed(self, design: LinkDesign, table: pd.DataFrame) -> LinkDesign:

@@ -29,7 +29,17 @@ from lgpi_research.datasets import (
 )
 from lgpi_research.errors import DataError, SpecError
 
-NAMES = ("ukraine_hromadas", "eu_regions", "tai", "world_panel", "world_countries")
+NAMES = (
+    "ukraine_hromadas",
+    "eu_regions",
+    "tai",
+    "world_panel",
+    "world_countries",
+    "kazakhstan_regions",
+    "kazakhstan_budgets",
+    "kazakhstan_withdrawals",
+    "kazakhstan_map",
+)
 RAW = Path(__file__).resolve().parents[2] / "shared" / "data" / "raw"
 needs_raw = pytest.mark.skipif(not RAW.is_dir(), reason="the published source files are not here")
 

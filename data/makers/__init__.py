@@ -7,6 +7,12 @@ from pathlib import Path
 
 from makers.common import Made
 from makers.eu import eu_regions
+from makers.kazakhstan import (
+    kazakhstan_budgets,
+    kazakhstan_map,
+    kazakhstan_regions,
+    kazakhstan_withdrawals,
+)
 from makers.tai import tai
 from makers.ukraine import ukraine_hromadas
 from makers.world import world_countries, world_panel
@@ -17,4 +23,8 @@ TABLES: dict[str, Callable[[Path], Made]] = {
     "tai": tai,
     "world_panel": world_panel,
     "world_countries": world_countries,
+    "kazakhstan_regions": kazakhstan_regions,
+    "kazakhstan_budgets": kazakhstan_budgets,
+    "kazakhstan_withdrawals": kazakhstan_withdrawals,
+    "kazakhstan_map": kazakhstan_map,
 }

@@ -1,0 +1,43 @@
+"""What every describer does first: take its tables, and check their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from lgpi_research.errors import DataError, Problems, listing, nearest
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Tables", "check_key", "take"]
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+def take(tables: Tables, name: str, columns: Iterable[str], problems: Problems) -> pd.DataFrame:
+    """Return a table by name; add to the problems what it lacks."""
+    if name not in tables:
+        known = listing(tables, most=12) or "none"
+        problems.add(f"there is no table {name!r}.{nearest(name, tables)} Tables: {known}.")
+        return pd.DataFrame()
+    frame = tables[name]
+    present = [str(column) for column in frame.columns]
+    for column in dict.fromkeys(columns):
+        if column not in present:
+            problems.add(f"{name} has no column {column!r}.{nearest(column, present)}")
+    return frame
+
+
+def check_key(frame: pd.DataFrame, key: Sequence[str], name: str) -> None:
+    """Refuse a table in which a key is blank or stands twice."""
+    problems = Problems(name)
+    keys = frame[list(key)]
+    if keys.isna().any(axis=None):
+        problems.add(f"{', '.join(key)}: blank in {int(keys.isna().any(axis=1).sum())} rows.")
+    if (twice := keys.duplicated()).any():
+        shown = listing(" ".join(map(str, row)) for row in keys[twice].to_numpy())
+        problems.add(f"{', '.join(key)} is not unique: {int(twice.sum())} rows repeat ({shown}).")
+    problems.raise_any(DataError)
