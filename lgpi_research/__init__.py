@@ -1,6 +1,8 @@
 """Local-governance data into an index that can be defended, and a claim that survives scrutiny."""
 
+from lgpi_research.autonomy import BudgetProfile, assess_budgets
 from lgpi_research.codebook import Codebook, Indicator
+from lgpi_research.comparison import Comparison, compare_settings
 from lgpi_research.datasets import (
     list_datasets,
     list_recipes,
@@ -22,12 +24,20 @@ from lgpi_research.scoring import Scores, score_index
 from lgpi_research.sensitivity import Sensitivity, assess_sensitivity
 from lgpi_research.simulate import simulate_survey
 from lgpi_research.spec import IndexSpec, LinkDesign, Variation
-from lgpi_research.study import Study, StudyResults, load_study
+from lgpi_research.specifications import (
+    SpecificationCurve,
+    compare_specifications,
+    control_subsets,
+)
+from lgpi_research.study import Study, StudyResults, compare_studies, load_study
 from lgpi_research.survey import Survey, SurveyDesign
+from lgpi_research.synthesis import Synthesis, synthesise
 from lgpi_research.version import __version__
 
 __all__ = [
+    "BudgetProfile",
     "Codebook",
+    "Comparison",
     "DataError",
     "IndexSpec",
     "Indicator",
@@ -42,16 +52,23 @@ __all__ = [
     "Scores",
     "Sensitivity",
     "SpecError",
+    "SpecificationCurve",
     "Study",
     "StudyResults",
     "Survey",
     "SurveyDesign",
+    "Synthesis",
     "Variation",
     "__version__",
     "aggregator",
+    "assess_budgets",
     "assess_reliability",
     "assess_sensitivity",
     "coefficient",
+    "compare_settings",
+    "compare_specifications",
+    "compare_studies",
+    "control_subsets",
     "estimator",
     "link_autonomy",
     "list_datasets",
@@ -66,6 +83,7 @@ __all__ = [
     "read_table",
     "score_index",
     "simulate_survey",
+    "synthesise",
     "use",
     "weigher",
     "write_report",

@@ -17,6 +17,7 @@ from lgpi_research.errors import DataError, MethodError, Problems, SpecError, li
 from lgpi_research.formula import Design, Formula, Term, parse_formula
 from lgpi_research.formula import design as make_design
 from lgpi_research.methods.absorb import is_nested
+from lgpi_research.methods.claims import detectable_slope, equivalence, robustness_value
 from lgpi_research.methods.regression import Fit, least_squares, leave_one_cluster_out, ols
 from lgpi_research.registry import resolve
 from lgpi_research.results import Result, provenance
@@ -40,6 +41,8 @@ _TOLD = (
     "role",
     "because",
     "average",
+    "within",
+    "basis",
     "outcome_unit",
     "estimator",
     "cluster",
@@ -80,6 +83,11 @@ class LinkResult(Result, kind="link"):
             f"{cell(int(row['n_used']))} units"
         )
         slope += f", {told['n_clusters']} clusters)" if told["clustered"] else ")"
+        if told["role"] == "warning":
+            return (
+                f"A warning, not a finding: {told['outcome_label']} on {told['measure_label']} "
+                f"would give {slope}. {told['because']}"
+            ).rstrip()
         if told["slope_low"] <= 0 <= told["slope_high"]:
             return (
                 f"The data do not tell whether {told['outcome_label']} is higher or lower where "
@@ -570,6 +578,8 @@ def link_autonomy(table: pd.DataFrame, design: LinkDesign, *, level: float = 0.9
         "r2_within": fit.r2,
         **found,
     }
+    details |= _strength(row, details)
+    details["mechanical"] = bool(because)
     if because:
         details["because"] = " ".join(filter(None, (design.because, because)))
     notes = (
@@ -589,7 +599,7 @@ def link_autonomy(table: pd.DataFrame, design: LinkDesign, *, level: float = 0.9
 
 def _readable(row: Mapping[str, Any], step: float, level: float) -> dict[str, float]:
     """Return the slope of the measure in SD of score, and the slope that would be found."""
-    reach = stats.t.isf((1 - level) / 2, row["df"]) + stats.t.isf(1 - POWER, row["df"])
+    reach = detectable_slope(row["std_error"], row["df"], level, POWER)
     return {
         "slope": float(row["estimate"] * step),
         "slope_low": float(row["ci_low"] * step),
@@ -597,8 +607,23 @@ def _readable(row: Mapping[str, Any], step: float, level: float) -> dict[str, fl
         "slope_sd": float(row["standardised"]),
         "slope_sd_low": float(row["standardised_low"]),
         "slope_sd_high": float(row["standardised_high"]),
-        "detectable": float(reach * row["std_error"] * step),
+        "detectable": float(reach * step),
     }
+
+
+def _strength(row: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whether a slope that matters is ruled out, and what could hide behind the slope."""
+    step = told["per"] / told["sd_score"]
+    bound, level = told["smallest_slope"], told["level"]
+    found: dict[str, Any] = {"equivalence": None, "equivalence_p": None}
+    if bound is not None:
+        test = equivalence(row["estimate"] * step, row["std_error"] * step, row["df"], bound, level)
+        found = {"equivalence": test.verdict, "equivalence_p": test.p_value}
+    values = {
+        name: robustness_value(told["t_classical"], told["df_classical"], alpha=alpha)
+        for name, alpha in (("robustness_value", None), ("robustness_value_alpha", 1 - level))
+    }
+    return found | values
 
 
 def _measure_notes(told: Mapping[str, Any], df: float, others: Sequence[str]) -> Iterator[str]:
@@ -629,8 +654,19 @@ def _measure_notes(told: Mapping[str, Any], df: float, others: Sequence[str]) ->
             f"{told['without_high_cluster']})."
         )
     smallest = told["smallest_slope"]
-    if smallest is not None and told["detectable"] > smallest:
+    if smallest is not None:
+        said = {
+            "equivalent": "are ruled out",
+            "larger": "are what the data show",
+            "undecided": "cannot be ruled out",
+        }[told["equivalence"]]
         yield (
-            f"The smallest slope of interest, {smallest:g} SD per {told['per_label']}, is below "
-            f"the {cell(told['detectable'])} that this sample can detect."
+            f"Slopes of at least {smallest:g} SD per {told['per_label']}, the smallest of "
+            f"interest, {said} (two one-sided tests, p {told['equivalence_p']:.3f}); this sample "
+            f"would find {cell(told['detectable'])} in four of five cases."
         )
+    yield (
+        f"A variable left out would take the slope to zero if it explained "
+        f"{100 * told['robustness_value']:.1f} % of what remains of both outcome and measure "
+        "(robustness value; classical, without clusters)."
+    )

@@ -442,6 +442,7 @@ def _build(
                     outcome_label=design.outcome_label or told.index.label,
                     outcome_unit=design.outcome_unit or told.index.unit,
                 )
+            design = _placed(design, told.study, facts)
             links[claim.name or "link"] = with_score_columns(design, spec)
             _check_bases(links[claim.name or "link"], facts)
     for number, item in enumerate(told.describe):
@@ -478,6 +479,23 @@ def _build(
             Description(item.name, item.method, dict(item.model_extra or {}))
             for item in told.describe
         ),
+    )
+
+
+def _placed(design: LinkDesign, study: _Study, facts: Mapping[str, datasets.Column]) -> LinkDesign:
+    """Return the design with what the tables say of it: its basis, and whether it is within."""
+    formula = parse_formula(design.formula)
+    absorbed = {name for names in formula.absorb_columns for name in names}
+    columns = [
+        factor.column
+        for term in formula.terms
+        if str(term) == design.measure
+        for factor in term.factors
+    ]
+    bases = {facts[name].basis for name in columns if name in facts} - {""}
+    return design.change(
+        within=bool(study.period) and bool(absorbed & {study.unit, study.unit_label}),
+        basis=" and ".join(sorted(bases)),
     )
 
 

@@ -330,6 +330,10 @@ class LinkDesign:
         A registered estimator.
     measure : str, default: the first term
         The term that the claim is about.
+    within : bool, default False
+        Whether units are compared with themselves over time.
+    basis : str
+        Whether the measure is of budgets as planned or as they came out, if it is either.
     outcome_label, outcome_unit, measure_label, measure_unit : str
         What a reader sees.
     per : float, default 0.1
@@ -370,6 +374,8 @@ class LinkDesign:
     because: str = ""
     where: Mapping[str, Any] = field(default_factory=dict)
     average: str = ""
+    within: bool = False
+    basis: str = ""
     outcome_label: str = ""
     outcome_unit: str = ""
     measure_label: str = ""
@@ -432,6 +438,8 @@ class LinkDesign:
             "because": self.because,
             "where": {name: list(values) for name, values in self.where.items()},
             "average": self.average,
+            "within": self.within,
+            "basis": self.basis,
             "outcome_unit": self.outcome_unit,
             "measure_unit": self.measure_unit,
             "per": self.per,

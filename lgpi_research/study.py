@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lgpi_research.codebook import Codebook, Indicator
+from lgpi_research.comparison import compare_settings
 from lgpi_research.errors import DataError, Problems, SpecError, listing, nearest
 from lgpi_research.formula import parse_formula
 from lgpi_research.indicators import Indicators
@@ -35,16 +36,17 @@ from lgpi_research.recipe import (
     read_recipe,
     with_score_columns,
 )
-from lgpi_research.registry import use
+from lgpi_research.registry import describe, use
 from lgpi_research.reliability import assess_reliability
 from lgpi_research.results import Result
 from lgpi_research.scoring import Scores, score_index
 from lgpi_research.sensitivity import assess_sensitivity
 from lgpi_research.spec import IndexSpec, LinkDesign, Variation
+from lgpi_research.specifications import SpecificationCurve, compare_specifications, control_subsets
 from lgpi_research.streams import root_seed
 from lgpi_research.survey import Survey, SurveyDesign
 
-__all__ = ["Study", "StudyResults", "load_study", "study_from_table"]
+__all__ = ["Study", "StudyResults", "compare_studies", "load_study", "study_from_table"]
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +139,8 @@ class Study:
             "scores": told.spec is not None,
             "sensitivity": told.spec is not None,
             "link": bool(told.links),
-            "specifications": any(link.role == "main" for link in told.links.values()),
+            "specifications": bool(self.main_link)
+            and outcome_of(told.links[self.main_link]) == SCORE,
             "describe": bool(told.describe),
         }
         return tuple(stage for stage in STAGES if able[stage])
@@ -234,6 +237,36 @@ class Study:
             for item in self.recipe.describe
         }
 
+    def specifications(self) -> SpecificationCurve:
+        """Return the main link under other scores and other controls.
+
+        The scores are those of every combination of methods that the recipe varies, and
+        each dimension alone; the controls all, all but one, and none.
+
+        Raises
+        ------
+        SpecError
+            If there is no main link of the score.
+        """
+        name = self.main_link
+        if not name or outcome_of(self.recipe.links[name]) != SCORE:
+            raise SpecError(f"{self.recipe.name}: no main link has the score as its outcome.")
+        first, *others = self.recipe.variation.specifications(self.spec)
+        table = self.link_table(self.scores())
+        tables = {"as in the recipe": table}
+        data = self.indicators()
+        for spec in others:
+            changed = [
+                describe(getattr(spec, part))
+                for part in ("normalise", "aggregate")
+                if getattr(spec, part) != getattr(first, part)
+            ]
+            tables[", ".join(changed)] = self.link_table(score_index(data, spec))
+        dimensions = [node for node, _ in self.spec.nodes()][1:]
+        for node in dimensions if len(dimensions) > 1 else ():
+            tables[f"{node} alone"] = table.assign(**{SCORE: table[DIMENSION + node]})
+        return compare_specifications(tables, control_subsets(self.recipe.links[name]))
+
     def run(
         self,
         *,
@@ -316,6 +349,9 @@ class Study:
         if "describe" in stages:
             say("description")
             found |= self.describe()
+        if "specifications" in stages:
+            say("specifications")
+            found["specifications"] = self.specifications()
         return StudyResults(self, found, root)
 
     def _informed(self, design: LinkDesign, table: pd.DataFrame) -> LinkDesign:
@@ -338,7 +374,7 @@ class Study:
             return design  # the link itself says what is missing
         first = next(iter(self._published(used, "").values()))
         reliability = first.details["reliability"]
-        if {told.unit, told.unit_label} & {n for names in formula.absorb_columns for n in names}:
+        if design.within:
             stability = _stability(used, told.unit, told.period)
             within = within_reliability(reliability, stability)
             if within <= 0:
@@ -390,6 +426,27 @@ class StudyResults(Mapping[str, Result]):
     def sentences(self) -> list[str]:
         """Return what was found, one plain sentence a result."""
         return [result.headline() for result in self.results.values()]
+
+
+def compare_studies(studies: Sequence[StudyResults]) -> dict[str, Result]:
+    """Return what is said over several studies; nothing if fewer than two have links.
+
+    Parameters
+    ----------
+    studies : sequence of StudyResults
+        With different recipes.
+
+    Returns
+    -------
+    dict of str to Result
+        ``comparison`` of the links, as `compare_settings` makes it.
+    """
+    linked = {study.study.recipe.name: study for study in studies if study.links}
+    if len(linked) < 2:
+        return {}
+    titles = {name: study.study.recipe.title.partition(":")[0] for name, study in linked.items()}
+    links = {name: study.links for name, study in linked.items()}
+    return {"comparison": compare_settings(links, titles=titles)}
 
 
 def load_study(recipe: str | Path) -> Study:

@@ -39,6 +39,9 @@ NAMES = (
     "kazakhstan_budgets",
     "kazakhstan_withdrawals",
     "kazakhstan_map",
+    "vietnam_provinces",
+    "burkina_faso_communes",
+    "russia_cities",
 )
 RAW = Path(__file__).resolve().parents[2] / "shared" / "data" / "raw"
 needs_raw = pytest.mark.skipif(not RAW.is_dir(), reason="the published source files are not here")

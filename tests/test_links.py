@@ -267,7 +267,8 @@ def test_notes_on_the_design(table):
     assert any(note.startswith("Effects of kind reach over several clusters") for note in notes)
     assert any("1 units are alone in a level of oblast or kind" in note for note in notes)
     assert any(
-        note.startswith("The smallest slope of interest, 0.001 SD per 0.1") for note in notes
+        note.startswith("Slopes of at least 0.001 SD per 0.1, the smallest of interest, cannot")
+        for note in notes
     )
 
 
@@ -543,3 +544,10 @@ def test_a_role_that_does_not_exist_is_refused():
 def test_a_score_that_moves_no_more_than_its_errors_is_said_to(table):
     link = link_autonomy(table, DESIGN.change(score_unreliable="it is all noise."))
     assert "No slope corrected for error: it is all noise." in link.notes
+
+
+def test_a_warning_never_reads_like_a_finding(table):
+    link = link_autonomy(table, DESIGN.change(role="warning", because="The two are one thing."))
+    assert link.headline().startswith("A warning, not a finding: score on own_share would give ")
+    assert link.headline().endswith("The two are one thing.")
+    assert "tends to be" not in link.headline()

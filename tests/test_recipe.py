@@ -88,7 +88,7 @@ def test_every_shipped_recipe_reads(name):
     assert told.links or told.describe
     for design in told.links.values():
         assert design.estimand_group
-        assert design.smallest_slope == 0.05
+        assert design.smallest_slope == 0.05 or design.role == "warning"
 
 
 @pytest.mark.parametrize(

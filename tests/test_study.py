@@ -194,7 +194,7 @@ def survey_folder(folder):
 def test_a_survey_runs_from_answers_to_the_link(tmp_path):
     study = load_study(survey_folder(tmp_path))
     results = study.run(n_draws=1024, seed=0)
-    assert list(results) == ["reliability", "scores", "sensitivity", "link"]
+    assert list(results) == ["reliability", "scores", "sensitivity", "link", "specifications"]
     assert results["reliability"].frame["n_clusters"].iloc[0] == 48
     answers = pd.read_csv(tmp_path / "answers.csv")
     means = answers.groupby("town")[["q1", "q2"]].apply(

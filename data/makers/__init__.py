@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from makers.burkina_faso import burkina_faso_communes
 from makers.common import Made
 from makers.eu import eu_regions
 from makers.kazakhstan import (
@@ -13,8 +14,10 @@ from makers.kazakhstan import (
     kazakhstan_regions,
     kazakhstan_withdrawals,
 )
+from makers.russia import russia_cities
 from makers.tai import tai
 from makers.ukraine import ukraine_hromadas
+from makers.vietnam import vietnam_provinces
 from makers.world import world_countries, world_panel
 
 TABLES: dict[str, Callable[[Path], Made]] = {
@@ -27,4 +30,7 @@ TABLES: dict[str, Callable[[Path], Made]] = {
     "kazakhstan_budgets": kazakhstan_budgets,
     "kazakhstan_withdrawals": kazakhstan_withdrawals,
     "kazakhstan_map": kazakhstan_map,
+    "vietnam_provinces": vietnam_provinces,
+    "burkina_faso_communes": burkina_faso_communes,
+    "russia_cities": russia_cities,
 }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+from scipy import stats
 
 from lgpi_research.errors import MethodError, SpecError
+from lgpi_research.methods.roots import falling_root
 from lgpi_research.methods.sums import one_hot
 
 __all__ = ["UnitReliability", "place_means", "unit_reliability", "within_reliability"]
@@ -251,8 +251,8 @@ def unit_reliability(
         return float((weight * np.square(z - mean[codes])).sum())
 
     tail = (1 - level) / 2
-    tau2 = _root(spread, float(df))
-    ends = (_root(spread, float(stats.chi2.isf(t, df))) for t in (tail, 1 - tail))
+    tau2 = falling_root(spread, float(df))
+    ends = (falling_root(spread, float(stats.chi2.isf(t, df))) for t in (tail, 1 - tail))
     low, high = ends
     each = tau2 / (tau2 + v)
 
@@ -335,14 +335,3 @@ def _check(scores: Floats, errors: Floats, df: int, *, grouped: bool) -> None:
             f"{len(scores)} units{' in as many groups' if grouped else ''}: "
             f"reliability needs two units{' in a group' if grouped else ''}."
         )
-
-
-def _root(falling: Callable[[float], float], target: float) -> float:
-    """Return where a falling function reaches a target, 0 if it begins below."""
-    if falling(0.0) <= target:
-        return 0.0
-    high = 1.0
-    while falling(high) > target:
-        high *= 2
-    root = optimize.brentq(lambda x: falling(x) - target, 0.0, high, xtol=1e-15, rtol=1e-14)
-    return float(root)

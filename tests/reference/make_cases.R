@@ -1,7 +1,8 @@
 # Writes data/*.csv and cases/*.json in this folder from simulated data, a published table and
 # the tables that ship with the project, with the numbers that established R packages return.
 #
-#   Rscript make_cases.R        (in this folder; needs psych, lavaan, plm, clubSandwich, jsonlite)
+#   Rscript make_cases.R        (in this folder; needs psych, lavaan, plm, clubSandwich,
+#                               metafor, jsonlite)
 #
 # The same R and the same versions of the packages write the same bytes.
 
@@ -10,6 +11,7 @@ suppressPackageStartupMessages({
   library(lavaan)
   library(plm)
   library(clubSandwich)
+  library(metafor)
   library(jsonlite)
 })
 options(stringsAsFactors = FALSE, digits = 15)
@@ -304,5 +306,112 @@ cluster_case(
   paste(
     "Hromadas with a mathematics mean and all controls; effects of oblast, which are the clusters,",
     "and of type, which cross them."
+  )
+)
+
+# Meta-analysis --------------------------------------------------------------------------------
+
+set.seed(20260103)
+slopes_of_settings <- data.frame(setting = letters[1:9], reform = round(runif(9), 3))
+slopes_of_settings$variance <- round(exp(rnorm(9, -3, 0.8)), 5)
+slopes_of_settings$slope <- round(
+  0.2 + 0.3 * slopes_of_settings$reform + rnorm(9, sd = sqrt(slopes_of_settings$variance + 0.1)), 4
+)
+write_table(slopes_of_settings, "settings.csv")
+
+threshold <- 1e-12
+tight <- list(threshold = threshold, maxiter = 10000)
+pool <- function(...) {
+  rma(slope, variance, data = slopes_of_settings, control = tight, ...)
+}
+estimators <- c("DL", "HE", "HS", "SJ", "ML", "REML", "EB", "PM")
+told <- function(method) {
+  control <- if (method %in% c("ML", "REML", "EB")) tight else list()
+  fit <- rma(slope, variance, data = slopes_of_settings, method = method, control = control)
+  list(
+    b = fit$b[1], se = fit$se, ci = c(fit$ci.lb, fit$ci.ub), tau2 = fit$tau2,
+    se_tau2 = fit$se.tau2, I2 = fit$I2, H2 = fit$H2, QE = fit$QE, QEp = fit$QEp
+  )
+}
+reml <- pool()
+common <- rma(slope, variance, data = slopes_of_settings, method = "FE")
+knapp <- pool(test = "knha")
+moderated <- pool(mods = ~reform)
+moderated_knapp <- pool(mods = ~reform, test = "knha")
+profile <- confint(reml, control = list(tol = 1e-12))$random
+predicted <- predict(reml)
+asymmetric <- regtest(reml)
+filled <- trimfill(reml, control = tight)
+shrunk <- blup(reml)
+write_case(
+  "meta-settings", "meta_analysis", "settings.csv",
+  list(
+    effect = list(measure = "given", columns = list(effect = "slope", variance = "variance")),
+    methods = estimators, moderators = "~ reform", terms = list(intrcpt = "Intercept", reform = "reform"),
+    confidence = 0.95, threshold = threshold,
+    tests = list(
+      knapp_hartung = "REML", q_profile = "REML", prediction = "REML", metareg = "REML",
+      egger = "REML", trimfill = "REML", blup = "REML"
+    ),
+    tolerances = list(random.PM = 1e-4)
+  ),
+  "metafor::rma(yi, vi, method = ...); confint; predict; rma(mods = ...); regtest; trimfill; blup",
+  version_of("metafor"), "iterative", 1e-7,
+  "Simulated: nine slopes with known variances and one moderator; iterations run to 1e-12.",
+  list(
+    yi = slopes_of_settings$slope, vi = slopes_of_settings$variance,
+    random = lapply(setNames(estimators, estimators), told),
+    fixed = list(b = common$b[1], se = common$se, QE = common$QE),
+    knapp_hartung = list(
+      se = knapp$se, t = knapp$zval, p = knapp$pval, ci = c(knapp$ci.lb, knapp$ci.ub)
+    ),
+    q_profile_tau2 = unname(profile["tau^2", 2:3]), q_profile_I2 = unname(profile["I^2(%)", 2:3]),
+    prediction_interval = c(predicted$pi.lb, predicted$pi.ub),
+    metareg = list(
+      terms = rownames(moderated$b), b = moderated$b[, 1], se = moderated$se, p = moderated$pval,
+      tau2 = moderated$tau2, QM = moderated$QM, QMp = moderated$QMp, QE = moderated$QE,
+      R2 = moderated$R2
+    ),
+    metareg_knha = list(
+      se = moderated_knapp$se, p = moderated_knapp$pval, QM = moderated_knapp$QM,
+      QMp = moderated_knapp$QMp
+    ),
+    egger = list(z = asymmetric$zval, p = asymmetric$pval),
+    trimfill = list(k0 = filled$k0, b = filled$b[1], se = filled$se, side = filled$side),
+    blup = list(pred = shrunk$pred, se = shrunk$se)
+  )
+)
+
+set.seed(20260104)
+nested <- data.frame(study = rep(paste0("s", 1:10), times = c(3, 5, 2, 4, 1, 6, 3, 2, 5, 4)))
+nested$effect_id <- ave(seq_len(nrow(nested)), nested$study, FUN = seq_along)
+nested$variance <- round(exp(rnorm(nrow(nested), -3, 0.5)), 5)
+nested$effect <- round(
+  0.3 + rnorm(10, sd = 0.4)[as.integer(factor(nested$study))] +
+    rnorm(nrow(nested), sd = sqrt(nested$variance + 0.05)), 4
+)
+write_table(nested, "nested_effects.csv")
+multilevel <- rma.mv(
+  effect, variance, random = ~ 1 | study/effect_id, data = nested,
+  control = list(rel.tol = 1e-13)
+)
+robust <- coef_test(multilevel, vcov = "CR2", cluster = nested$study)
+write_case(
+  "meta-nested", "meta_multilevel", "nested_effects.csv",
+  list(
+    effect = list(measure = "given", columns = list(effect = "effect", variance = "variance")),
+    levels = c("study", "effect_id"), method = "REML",
+    robust = list(type = "CR2", cluster = "study", df = "satterthwaite")
+  ),
+  "metafor::rma.mv(yi, vi, random = ~1 | study/effect_id); clubSandwich::coef_test(vcov = 'CR2')",
+  version_of("metafor", "clubSandwich"), "iterative", 1e-5,
+  "Simulated: 35 effects with known variances in ten studies.",
+  list(
+    b = multilevel$b[1], se = multilevel$se, sigma2 = multilevel$sigma2,
+    loglik = as.numeric(logLik(multilevel)), QE = multilevel$QE,
+    cr2 = list(
+      Coef = "intrcpt", beta = robust$beta, SE = robust$SE, tstat = robust$tstat,
+      df_Satt = robust$df_Satt, p_Satt = robust$p_Satt
+    )
   )
 )
