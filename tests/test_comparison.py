@@ -271,7 +271,7 @@ def test_a_slope_that_is_large_and_compatible_with_zero_is_called_neither():
 def test_nulls_among_other_links_are_said_with_what_could_be_found():
     others = {name: link(0.0, 0.2, role="robustness") for name in "yz"}
     found = compare(a={"x": link(0.3), **others, "w": link(0.4, role="second")})
-    (text,) = about(found, "A. Other links compatible with zero, 2 of 3: “y” ")
+    (text,) = about(found, "A. Other links compatible with zero, 2 of 3, in SD per SD")
     assert "“z” " in text
     assert "“w” " not in text
     detectable = found.frame.loc[found.frame["link"] == "y", "detectable_sd"].iloc[0]
