@@ -389,7 +389,7 @@ def _draw_forest(ax: Axes, rows: pd.DataFrame) -> None:
 
 def _interval_text(row: pd.Series[Any]) -> str:
     value, low, high = (row[f"slope_sd{end}"] for end in ("", "_low", "_high"))
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+    return f"{value:z.2f} [{low:z.2f}, {high:z.2f}]".replace("-", "−")
 
 
 def _look(role: str) -> tuple[str, bool, float, float]:

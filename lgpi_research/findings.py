@@ -214,7 +214,8 @@ def native_unit(row: pd.Series[Any]) -> str:
 
 def _estimate(row: pd.Series[Any]) -> str:
     value, low, high = (row[f"slope_sd{end}"] for end in ("", "_low", "_high"))
-    return f"{value:.2f} SD per SD, {100 * row['level']:g} % interval {low:.2f} to {high:.2f}"
+    text = f"{100 * row['level']:g} % interval {low:z.2f} to {high:z.2f}"
+    return f"{value:z.2f} SD per SD, {text}"
 
 
 def _numbers(row: pd.Series[Any]) -> str:
@@ -239,7 +240,7 @@ def _reach(row: pd.Series[Any]) -> str:
 def _short_null(row: pd.Series[Any]) -> str:
     """Return slope, interval, what would be found, and what is ruled out, in one line."""
     value, low, high = (row[f"slope_sd{end}"] for end in ("", "_low", "_high"))
-    numbers = f"{value:.2f} ({low:.2f} to {high:.2f}; {row['detectable_sd']:.2f})"
+    numbers = f"{value:z.2f} ({low:z.2f} to {high:z.2f}; {row['detectable_sd']:.2f})"
     if pd.isna(row["smallest_slope"]) or pd.isna(row["equivalence"]):
         return f"{numbers}, without a smallest slope of interest"
     ruled = "ruled out" if row["equivalence"] == "equivalent" else "not ruled out"

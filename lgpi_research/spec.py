@@ -14,7 +14,7 @@ from lgpi_research.errors import Problems, SpecError, listing, nearest
 from lgpi_research.formula import parse_formula
 from lgpi_research.registry import Method, describe, entry
 
-__all__ = ["IndexSpec", "LinkDesign", "MethodLike", "Tree", "Variation"]
+__all__ = ["IndexSpec", "LinkDesign", "MethodLike", "Tree", "Variation", "native_ends"]
 
 MethodLike = str | Method | Callable[..., Any]
 Tree = Mapping[str, "tuple[str, ...] | Tree"]
@@ -242,6 +242,48 @@ def _weights_by_range(spec: IndexSpec, codebook: Codebook) -> dict[str, float]:
         ranges[node] = math.fsum(ranges[child] for child in children)
         weights |= {child: ranges[child] / ranges[node] for child in children}
     return weights
+
+
+def native_ends(spec: IndexSpec, codebook: Codebook) -> dict[str, tuple[float, float]]:
+    """Return what 0 and 1 of each node stand for in the units of its indicators.
+
+    An arithmetic mean of indicators on goalposts is the sum of the indicators, if they are
+    weighted by range, or their mean, if all have the same goalposts; other indices have no
+    unit but their own.
+
+    Returns
+    -------
+    dict of str to (float, float)
+        Node to the values at 0 and 1; empty if the index has no such unit.
+
+    Examples
+    --------
+    >>> from lgpi_research.codebook import Indicator
+    >>> from lgpi_research.registry import use
+    >>> ends = {"a": (0, 10), "b": (1, 5)}
+    >>> book = Codebook(tuple(Indicator(q, "", "all", goalposts=e) for q, e in ends.items()))
+    >>> spec = IndexSpec.from_codebook(
+    ...     "i", book, weights="range", normalise=use("minmax", basis="goalposts"))
+    >>> native_ends(spec, book)["i"]
+    (1, 15)
+    """
+    options = spec.normalise.options if isinstance(spec.normalise, Method) else {}
+    plain = describe(spec.normalise).startswith("minmax") and not options.get("floor")
+    facts = [codebook[name] for name in spec.indicators]
+    posts = {item.name: item.goalposts for item in facts if item.goalposts is not None}
+    upward = all(item.sign > 0 for item in facts)
+    linear = plain and spec.basis == "goalposts" and spec.aggregate == "arithmetic"
+    if not linear or not upward or len(posts) < len(facts):
+        return {}
+    ends: dict[str, tuple[float, float]] = dict(posts)
+    if spec.weights == _weights_by_range(spec, codebook):
+        for node, children in reversed(list(spec.nodes())):
+            low, high = (sum(ends[child][end] for child in children) for end in (0, 1))
+            ends[node] = (low, high)
+        return ends
+    if len(set(posts.values())) == 1:
+        return ends | {node: next(iter(posts.values())) for node, _ in spec.nodes()}
+    return {}
 
 
 @dataclass(frozen=True)

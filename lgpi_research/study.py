@@ -41,7 +41,7 @@ from lgpi_research.reliability import assess_reliability
 from lgpi_research.results import Result
 from lgpi_research.scoring import Scores, score_index
 from lgpi_research.sensitivity import assess_sensitivity
-from lgpi_research.spec import IndexSpec, LinkDesign, Variation
+from lgpi_research.spec import IndexSpec, LinkDesign, Variation, native_ends
 from lgpi_research.specifications import SpecificationCurve, compare_specifications, control_subsets
 from lgpi_research.streams import root_seed
 from lgpi_research.survey import Survey, SurveyDesign
@@ -203,7 +203,11 @@ class Study:
         )
 
     def link_table(self, scores: Scores | None) -> pd.DataFrame:
-        """Return the table of the units with their scores, missing where a unit has none."""
+        """Return the table of the units with their scores, missing where a unit has none.
+
+        Scores stand in the unit of their indicators where the index is a sum or a mean of
+        them (`native_ends`).
+        """
         if scores is None:
             return self.table
         # Units are matched as text: a survey names its places so, whatever the table holds.
@@ -219,9 +223,25 @@ class Study:
         matched = units.assign(unit=units["unit"].astype("str")).merge(
             found, on=list(keys), how="left", validate="m:1"
         )
-        return self.table.assign(
-            **{name: matched[name].to_numpy() for name in named.values() if name in matched}
-        )
+        made = {name: matched[name].to_numpy() for name in named.values() if name in matched}
+        return self.table.assign(**self._in_native_units(made))
+
+    def _in_native_units(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return scores in the unit of the indicators, where the index of the recipe has one."""
+        if self.recipe.codebook is None:
+            return columns
+        ends = native_ends(self.spec, self.recipe.codebook)
+        nodes = {SCORE: self.spec.name} | {
+            name: name.removeprefix(DIMENSION) for name in columns if name.startswith(DIMENSION)
+        }
+        for name, node in nodes.items():
+            if name in columns and node in ends:
+                low, high = ends[node]
+                columns[name] = low + columns[name] * (high - low)
+        if ERROR in columns and self.spec.name in ends:
+            low, high = ends[self.spec.name]
+            columns[ERROR] = columns[ERROR] * (high - low)
+        return columns
 
     @property
     def main_link(self) -> str:

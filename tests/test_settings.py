@@ -42,9 +42,9 @@ def world() -> pd.DataFrame:
     panel = load_dataset("world_panel").frame
     facts = load_dataset("world_countries").frame.drop(columns="country")
     frame = panel.merge(facts, on="iso3", validate="m:1")
-    frame["score"] = (frame[DIMENSIONS].mean(axis=1, skipna=False) + 2.5) / 5
+    frame["score"] = frame[DIMENSIONS].mean(axis=1, skipna=False)
     errors = [f"{name}_std_error" for name in DIMENSIONS]
-    frame["error"] = frame[errors].mean(axis=1, skipna=False) / 5
+    frame["error"] = frame[errors].mean(axis=1, skipna=False)
     return frame[frame["eu27"] == 0]
 
 
@@ -137,10 +137,9 @@ PAPI = ["participation", "transparency", "corruption_control", "procedures", "se
 
 def vietnam() -> pd.DataFrame:
     frame = load_dataset("vietnam_provinces").frame
-    # The index is the sum of the points of the parts, from 5 to 50 set to 0 and 1.
     parts = [name for name in frame if name.startswith(tuple(f"{kind}_" for kind in PAPI))]
     assert len(parts) == 19
-    return frame.assign(score=(frame[parts].sum(axis=1, skipna=False) - 5) / 45)
+    return frame.assign(score=frame[parts].sum(axis=1, skipna=False))
 
 
 @pytest.mark.parametrize(
@@ -174,6 +173,8 @@ def test_viet_nams_index_is_the_sum_of_the_parts_of_five_dimensions():
     frame = load_dataset("vietnam_provinces").frame.set_index(["province", "year"])
     parts = frame[list(study.spec.indicators)].sum(axis=1)[scores.index]
     assert_allclose(scores, (parts - 5) / 45, rtol=1e-12)
+    linked = study.link_table(study.scores()).set_index(["province", "year"])["score"]
+    assert_allclose(linked[scores.index], parts, rtol=1e-12)  # in points, as published
     published = frame[PAPI].sum(axis=1)[scores.index]
     assert np.abs(parts - published).max() < 0.01
     assert len(scores) == 376
@@ -201,10 +202,9 @@ def communes() -> pd.DataFrame:
     most = {item.name: item.goalposts[1] for item in book}
     assert sum(most[name] for name in services) == 140
     clipped = frame[[*services, *council]].clip(upper=pd.Series(most), axis=1)
-    total = sum(most.values())
     return frame.assign(
-        score=clipped.sum(axis=1, skipna=False) / total,
-        services=clipped[services].sum(axis=1, skipna=False) / 140,
+        score=clipped.sum(axis=1, skipna=False),
+        services=clipped[services].sum(axis=1, skipna=False),
     )
 
 
