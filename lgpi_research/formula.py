@@ -19,7 +19,7 @@ import pandas as pd
 
 from lgpi_research.errors import DataError, Problems, SpecError, listing, nearest
 
-__all__ = ["Design", "Factor", "Formula", "Term", "design", "parse_formula"]
+__all__ = ["Design", "Factor", "Formula", "Term", "design", "parse_formula", "term_of"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -685,3 +685,8 @@ def _columns(
         raise DataError(f"{factor}: all rows used are {labels[0]!r}; a category needs two levels.")
     dummies = (codes[:, None] == np.arange(1, len(labels))).astype(np.float64)
     return [f"{factor}[{label}]" for label in labels[1:]], dummies
+
+
+def term_of(formula: Formula, name: str) -> Term:
+    """Return the term of a formula by its name."""
+    return next(term for term in formula.terms if str(term) == name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +13,23 @@ from scipy import stats
 
 from lgpi_research import plots
 from lgpi_research.blocks import digest
-from lgpi_research.errors import DataError, MethodError, Problems, SpecError, listing, nearest
-from lgpi_research.formula import Design, Formula, Term, parse_formula
+from lgpi_research.errors import MethodError, SpecError, listing, nearest
+from lgpi_research.formula import Design, Formula, parse_formula, term_of
 from lgpi_research.formula import design as make_design
+from lgpi_research.mechanical import mechanical_reason
 from lgpi_research.methods.absorb import is_nested
 from lgpi_research.methods.claims import detectable_slope, equivalence, robustness_value
 from lgpi_research.methods.regression import Fit, least_squares, leave_one_cluster_out, ols
 from lgpi_research.registry import resolve
 from lgpi_research.results import Result, provenance
+from lgpi_research.rows import average_rows, choose_rows
 from lgpi_research.spec import LinkDesign
 from lgpi_research.tables import cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["LinkResult", "check_mechanical", "link_autonomy"]
+__all__ = ["LinkResult", "link_autonomy"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -159,94 +161,6 @@ class LinkResult(Result, kind="link"):
         )
 
 
-def _reach(name: str, lineage: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Return every quantity behind a column, each with the one that was made from it."""
-    found = {name: name}
-    waiting = [name]
-    while waiting:
-        column = waiting.pop()
-        for source in lineage.get(column, ()):
-            if source not in found:
-                found[source] = column
-                waiting.append(source)
-    return found
-
-
-def _chain(source: str, found: Mapping[str, str]) -> str:
-    """Say through which columns a quantity enters."""
-    steps = [source]
-    while found[steps[-1]] != steps[-1]:
-        steps.append(found[steps[-1]])
-    return " → ".join(steps)
-
-
-def _term(formula: Formula, name: str) -> Term:
-    return next(term for term in formula.terms if str(term) == name)
-
-
-def check_mechanical(design: LinkDesign, indicators: Iterable[str]) -> None:
-    """Refuse an outcome that is tied to the measure by its construction.
-
-    Parameters
-    ----------
-    design : LinkDesign
-        With the measure, what is known of lineage, and what is mechanical by declaration.
-    indicators : iterable of str
-        The outcome and the indicators that make it up.
-
-    Raises
-    ------
-    SpecError
-        Naming each indicator that is the measure, is made from it, makes it up, shares a
-        source with it at any depth, or is declared mechanical; with the shared quantity.
-
-    Examples
-    --------
-    >>> claim = LinkDesign("score ~ own_share | oblast", cluster="oblast", lineage={
-    ...     "own_share": ("own_revenue", "total_revenue"), "tax_points": ("own_revenue",)})
-    >>> check_mechanical(claim, ["e_petitions", "tax_points"])
-    Traceback (most recent call last):
-    lgpi_research.errors.SpecError: 1 problem in the link of own_share
-    - tax_points: shares own_revenue with the measure own_share
-      (own_revenue → tax_points; own_revenue → own_share). ...
-    """
-    measured = {
-        factor.column for factor in _term(parse_formula(design.formula), design.measure).factors
-    }
-    behind: dict[str, str] = {}
-    for column in sorted(measured):
-        for source, made in _reach(column, design.lineage).items():
-            behind.setdefault(source, made)
-    advice = "The link would hold by construction: leave it out, or choose another measure."
-    problems = Problems(f"the link of {design.measure}")
-    for name in dict.fromkeys(indicators):
-        own = _reach(name, design.lineage)
-        shared = [source for source in own if source in behind]
-        if name in design.mechanical:
-            problems.add(f"{name}: {design.mechanical[name].rstrip('.')}. {advice}")
-        elif name in measured:
-            problems.add(f"{name}: is the measure itself. {advice}")
-        elif shared:
-            # The quantity nearest to the indicator is the one that a reader recognises.
-            source = shared[0]
-            ways = f"{_chain(source, own)}; {_chain(source, behind)}"
-            problems.add(
-                f"{name}: shares {source} with the measure {design.measure} ({ways}). {advice}"
-            )
-    problems.raise_any(SpecError)
-
-
-def _mechanical_reason(design: LinkDesign, outcome: Sequence[str]) -> str:
-    """Return why a warning is mechanical, if it is; refuse any other link that is."""
-    try:
-        check_mechanical(design, outcome)
-    except SpecError as error:
-        if design.role != "warning":
-            raise
-        return " ".join(problem.partition(" The link would hold")[0] for problem in error.problems)
-    return ""
-
-
 def _check_cluster(claim: LinkDesign, formula: Formula, table: pd.DataFrame) -> None:
     """Refuse a link whose clusters are not named, and list what could be meant."""
     if claim.cluster is not None and claim.cluster != INDEPENDENT:
@@ -288,62 +202,6 @@ def _check_clusters(claim: LinkDesign, count: int, parameters: int) -> None:
             f"{parameters} coefficients; at least {max(FEWEST_CLUSTERS, parameters)} are needed. "
             "Use a shorter formula or a finer cluster that still contains what is shared."
         )
-
-
-def choose_rows(table: pd.DataFrame, claim: LinkDesign) -> tuple[pd.DataFrame, list[str]]:
-    """Return the rows that a link is about, and a note on the others."""
-    problems = Problems("where")
-    kept = pd.Series(True, index=table.index)
-    columns = [str(name) for name in table.columns]
-    for name, values in claim.where.items():
-        if name not in columns:
-            problems.add(f"there is no column {name!r}.{nearest(name, columns)}")
-            continue
-        absent = [value for value in values if not (table[name] == value).any()]
-        if absent:
-            there = listing(sorted(table[name].dropna().unique()), 12)
-            problems.add(f"{name}: no row has {listing(absent)}; there are {there}.")
-        kept &= table[name].isin(values)
-    problems.raise_any(DataError)
-    if not claim.where:
-        return table, []
-    if not kept.any():
-        raise DataError("where: no row has all of the wanted values.")
-    told = " and ".join(f"{name} {listing(v, 12)}" for name, v in claim.where.items())
-    note = f"Only rows with {told} are used: {int(kept.sum()):,} of {len(kept):,}."
-    return table[kept].reset_index(drop=True), [note]
-
-
-def average_rows(
-    table: pd.DataFrame, claim: LinkDesign, columns: Sequence[str]
-) -> tuple[pd.DataFrame, list[str]]:
-    """Return one row a unit: means of numbers over the rows that have them, text as it is."""
-    unit = claim.average
-    if not unit:
-        return table, []
-    known = [str(name) for name in table.columns]
-    if unit not in known:
-        raise SpecError(f"average: there is no column {unit!r}.{nearest(unit, known)}")
-    present = [name for name in dict.fromkeys(columns) if name in known and name != unit]
-    numbers = [name for name in present if pd.api.types.is_numeric_dtype(table[name])]
-    texts = [name for name in present if name not in numbers]
-    groups = table.groupby(unit, sort=True)
-    problems = Problems("average")
-    for name in texts:
-        several = groups[name].nunique() > 1
-        if several.any():
-            units = listing(several.index[several])
-            problems.add(f"{name}: several values within {int(several.sum())} units ({units}).")
-    problems.raise_any(DataError)
-    means = groups[numbers].mean().join(groups[texts].first()).reset_index()
-    counts = groups.size()
-    text = f"{int(counts.min())} to {int(counts.max())}"
-    each = str(int(counts.max())) if counts.min() == counts.max() else text
-    note = (
-        f"{len(table):,} rows were averaged to {len(means):,} units of {unit} ({each} rows each); "
-        "every column over the rows that have it."
-    )
-    return means, [note]
 
 
 def _row_notes(made: Design, claim: LinkDesign) -> Iterator[str]:
@@ -409,7 +267,7 @@ def _without_clusters(
 
 def _check_measure(formula: Formula, measure: str) -> list[str]:
     """Refuse a measure without one slope, and return the other terms that it stands in."""
-    term = _term(formula, measure)
+    term = term_of(formula, measure)
     if any(factor.categorical for factor in term.factors):
         raise SpecError(
             f"measure: {measure} stands for categories, which have no one slope. "
@@ -515,7 +373,7 @@ def link_autonomy(table: pd.DataFrame, design: LinkDesign, *, level: float = 0.9
         raise SpecError(f"level must lie between 0 and 1, got {level!r}.")
     formula = parse_formula(design.formula)
     others = _check_measure(formula, design.measure)
-    because = _mechanical_reason(design, [formula.outcome.column, *design.score_columns])
+    because = mechanical_reason(design, [formula.outcome.column, *design.score_columns])
     _check_cluster(design, formula, table)
     clustered = design.cluster != INDEPENDENT
     also = [str(design.cluster)] if clustered else []
@@ -655,16 +513,15 @@ def _measure_notes(told: Mapping[str, Any], df: float, others: Sequence[str]) ->
         )
     smallest = told["smallest_slope"]
     if smallest is not None:
+        size = f"{smallest:g} SD per {told['per_label']}"
+        test = f"(two one-sided tests, p {told['equivalence_p']:.3f})"
+        matters = "the smallest of interest"
         said = {
-            "equivalent": "are ruled out",
-            "larger": "are what the data show",
-            "undecided": "cannot be ruled out",
+            "equivalent": f"Slopes of {size} or more, {matters}, are ruled out {test}",
+            "larger": f"The slope is larger than {matters}, {size} {test}",
+            "undecided": f"Slopes of {size}, {matters}, cannot be ruled out {test}",
         }[told["equivalence"]]
-        yield (
-            f"Slopes of at least {smallest:g} SD per {told['per_label']}, the smallest of "
-            f"interest, {said} (two one-sided tests, p {told['equivalence_p']:.3f}); this sample "
-            f"would find {cell(told['detectable'])} in four of five cases."
-        )
+        yield f"{said}; this sample would find {cell(told['detectable'])} in four of five cases."
     yield (
         f"A variable left out would take the slope to zero if it explained "
         f"{100 * told['robustness_value']:.1f} % of what remains of both outcome and measure "

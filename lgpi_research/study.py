@@ -16,13 +16,8 @@ from lgpi_research.comparison import compare_settings
 from lgpi_research.errors import DataError, Problems, SpecError, listing, nearest
 from lgpi_research.formula import parse_formula
 from lgpi_research.indicators import Indicators
-from lgpi_research.links import (
-    LinkResult,
-    average_rows,
-    check_mechanical,
-    choose_rows,
-    link_autonomy,
-)
+from lgpi_research.links import LinkResult, link_autonomy
+from lgpi_research.mechanical import check_mechanical
 from lgpi_research.methods.places import within_reliability
 from lgpi_research.profile import DESCRIBERS
 from lgpi_research.readers import read_table
@@ -39,6 +34,7 @@ from lgpi_research.recipe import (
 from lgpi_research.registry import describe, use
 from lgpi_research.reliability import assess_reliability
 from lgpi_research.results import Result
+from lgpi_research.rows import average_rows, choose_rows
 from lgpi_research.scoring import Scores, score_index
 from lgpi_research.sensitivity import assess_sensitivity
 from lgpi_research.spec import IndexSpec, LinkDesign, Variation, native_ends

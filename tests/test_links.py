@@ -12,7 +12,8 @@ from scipy import stats
 
 from lgpi_research import registry
 from lgpi_research.errors import DataError, MethodError, SpecError
-from lgpi_research.links import LinkResult, check_mechanical, link_autonomy
+from lgpi_research.links import LinkResult, link_autonomy
+from lgpi_research.mechanical import check_mechanical
 from lgpi_research.methods.regression import Estimate, cluster_covariance, least_squares
 from lgpi_research.registry import use
 from lgpi_research.results import load_result
@@ -267,9 +268,26 @@ def test_notes_on_the_design(table):
     assert any(note.startswith("Effects of kind reach over several clusters") for note in notes)
     assert any("1 units are alone in a level of oblast or kind" in note for note in notes)
     assert any(
-        note.startswith("Slopes of at least 0.001 SD per 0.1, the smallest of interest, cannot")
+        note.startswith("The slope is larger than the smallest of interest, 0.001 SD per 0.1")
         for note in notes
     )
+
+
+@pytest.mark.parametrize(
+    ("slope", "smallest", "words"),
+    [
+        (0.0, 0.2, "are ruled out"),
+        (0.0, 0.01, "cannot be ruled out"),
+        (3.0, 0.01, "is larger than"),
+    ],
+)
+def test_a_link_says_what_of_the_smallest_slope_is_ruled_out(slope, smallest, words):
+    link = link_autonomy(places(n=960, slope=slope), DESIGN.change(smallest_slope=smallest))
+    told, row = link.details, link.measure
+    step = told["per"] / told["sd_score"]
+    t = [(abs(row["estimate"]) * step - smallest) / (row["std_error"] * step)]
+    assert_allclose(told["equivalence_p"], stats.t.cdf(t[0], row["df"]), rtol=1e-9)
+    assert sum(words in note for note in link.notes) == 1
 
 
 def test_a_measure_that_stands_in_other_terms(table):

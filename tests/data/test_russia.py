@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 
 from lgpi_research.datasets import Dataset, load_dataset
 from lgpi_research.errors import SpecError
-from lgpi_research.links import check_mechanical
+from lgpi_research.mechanical import check_mechanical
 from lgpi_research.spec import LinkDesign
 
 RAW = Path(__file__).resolve().parents[3] / "shared" / "data" / "raw" / "russia-cities-openness"
