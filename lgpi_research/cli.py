@@ -111,15 +111,17 @@ def run(
     from lgpi_research import report
     from lgpi_research.datasets import list_recipes
     from lgpi_research.streams import root_seed
-    from lgpi_research.study import load_study
+    from lgpi_research.study import compare_studies, load_study
 
     report.check_output(out)
     studies = [load_study(name) for name in recipes or list_recipes()]
+    studies.sort(key=lambda study: study.recipe.spec is None)  # what is described comes last
     _one_of_each([study.recipe.name for study in studies])
     used = root_seed(seed)
     kept = _checkpoints(out)
     found = [study.run(n_draws=draws, seed=used, n_jobs=jobs, checkpoint=kept) for study in studies]
-    report.write_report(found, out, facts={"seed": used, "draws": draws})
+    over = compare_studies(found)
+    report.write_report(found, out, comparison=over, facts={"seed": used, "draws": draws})
     shutil.rmtree(kept, ignore_errors=True)
     if as_json:
         told = {"out": out.as_posix(), "seed": used, "findings": report.summary_lines(found)}
@@ -221,6 +223,18 @@ def data(
     print(tables.to_text(found.describe()))
     for caveat in found.caveats:
         print(f"- {caveat}")
+
+
+@app.command()
+@_guarded
+def paper(
+    results: Annotated[Path, typer.Option(help="Folder that lgpi run wrote.")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="The PDF to write.")] = Path("paper.pdf"),
+) -> None:
+    """Set the manuscript from the numbers of a run."""
+    from lgpi_research.paper import build_paper
+
+    print(f"Written to {build_paper(results, out).as_posix()}")
 
 
 def _study(options: dict[str, Any], **more: Any) -> Any:

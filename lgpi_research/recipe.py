@@ -154,6 +154,11 @@ class Recipe:
     error_correlation: float | None = None
     describe: tuple[Description, ...] = ()
 
+    @property
+    def short_title(self) -> str:
+        """What stands before the first colon or comma of the title."""
+        return re.split("[:,]", self.title)[0]
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -6,37 +6,29 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lgpi_research import plots, tables
-from lgpi_research.errors import DataError, listing
+from lgpi_research.citations import read_bibtex
+from lgpi_research.errors import DataError, SpecError, listing
+from lgpi_research.links import LinkResult
+from lgpi_research.page import COMPACT, Block, Figure, render, setting
 from lgpi_research.results import FORMAT, SHOWN_ROWS, Result
 from lgpi_research.sensitivity import Sensitivity
 from lgpi_research.study import StudyResults
 from lgpi_research.version import __version__
 
-__all__ = ["check_output", "output_folder", "summary_lines", "write_report"]
+__all__ = ["check_output", "output_folder", "read_run", "summary_lines", "write_report"]
 
 MADE_BY = "lgpi run"
 MANIFEST = "manifest.json"
-
-
-@dataclass(frozen=True)
-class _Section:
-    """One result on the page."""
-
-    title: str
-    headline: str
-    table: str
-    rows: str
-    csv: str
-    figures: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
-    methods: str
+# Of a study in numbers.json.
+FACTS = ("title", "short", "question", "rows", "order", "notes", "sources")
+OVER = "comparison"  # what results over several recipes are filed under
+SMALL = 60  # rows of a table that the page and numbers.json still hold whole
 
 
 def summary_lines(studies: Sequence[StudyResults]) -> list[str]:
@@ -65,29 +57,66 @@ def check_output(out: str | Path) -> Path:
     present = sorted(p for p in target.rglob("*") if not p.is_dir())
     if not present:
         return target
-    manifest = target / MANIFEST
-    try:
-        told = json.loads(manifest.read_text("utf-8"))
-        ours = told["made_by"] == MADE_BY and isinstance(told["files"], dict)
-    except (OSError, ValueError, KeyError, TypeError):
-        ours = False
-    if not ours:
+    told = _manifest(target)
+    if told is None:
         raise DataError(
             f"The folder {target.name!r} holds {len(present)} file(s) that lgpi did not write "
             f"({listing(p.name for p in present)}). Name another folder, or empty this one."
         )
-    strange = [
-        path.relative_to(target).as_posix()
-        for path in present
-        if path != manifest
-        and told["files"].get(path.relative_to(target).as_posix()) != _sha256(path)
-    ]
+    strange = _strange(target, told)
     if strange:
         raise DataError(
             f"In {target.name!r}, {len(strange)} file(s) were added or changed since lgpi wrote "
             f"the folder ({listing(strange)}). Move them, or name another folder."
         )
     return target
+
+
+def read_run(folder: str | Path) -> dict[str, Any]:
+    """Return the manifest of a folder of results, after making sure that it is as written.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder, ``lgpi run`` did not write it, or a file in it was
+        added, changed or taken away since.
+    """
+    source = Path(folder).absolute()
+    again = "Write it with: lgpi run"
+    if not source.is_dir():
+        raise DataError(f"There is no folder {source.name!r} of results. {again}.")
+    told = _manifest(source)
+    if told is None:
+        raise DataError(f"The folder {source.name!r} was not written by lgpi run. {again}.")
+    gone = [name for name in told["files"] if not (source / name).is_file()]
+    changed = [*_strange(source, told), *gone]
+    if changed:
+        raise DataError(
+            f"In {source.name!r}, {len(changed)} file(s) were added, changed or taken away since "
+            f"lgpi wrote the folder ({listing(changed)}), so its numbers cannot be relied on. "
+            f"{again} --out {source.name}"
+        )
+    return told
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of a folder that ``lgpi run`` wrote, None if it is another."""
+    try:
+        told: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
+        ours = told["made_by"] == MADE_BY and isinstance(told["files"], dict)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return told if ours else None
+
+
+def _strange(folder: Path, told: dict[str, Any]) -> list[str]:
+    """List the files that are not, byte for byte, those of the manifest."""
+    return [
+        name
+        for path in sorted(p for p in folder.rglob("*") if not p.is_dir())
+        if (name := path.relative_to(folder).as_posix()) != MANIFEST
+        and told["files"].get(name) != _sha256(path)
+    ]
 
 
 @contextmanager
@@ -124,7 +153,11 @@ def output_folder(out: str | Path) -> Iterator[Path]:
 
 
 def write_report(
-    studies: Sequence[StudyResults], out: str | Path, *, facts: dict[str, Any] | None = None
+    studies: Sequence[StudyResults],
+    out: str | Path,
+    *,
+    comparison: Mapping[str, Result] | None = None,
+    facts: dict[str, Any] | None = None,
 ) -> Path:
     """Write the results of studies as a folder.
 
@@ -134,29 +167,50 @@ def write_report(
         At least one.
     out : str or Path
         Folder to write; replaced only if an earlier call wrote it.
+    comparison : mapping of str to Result, optional
+        Results over several studies, by name; the page begins with them.
     facts : dict, optional
         What the manifest shall say of the run (seed, draws), as plain values.
 
     Returns
     -------
     Path
-        The folder: ``index.html``, ``numbers.json``, ``manifest.json``, and ``tables/``
-        (CSV in full precision, LaTeX, HTML), ``figures/`` (PNG, PDF), ``results/``
-        (`load_result` reads them).
+        The folder: ``index.html``, ``numbers.json``, ``references.bib``, ``manifest.json``,
+        and ``tables/`` (CSV in full precision, LaTeX, HTML), ``figures/`` (PNG, PDF),
+        ``results/`` (`load_result` reads them). Links whose role is robustness or warning
+        have no figure of their own.
 
     Raises
     ------
     DataError
         If the folder holds anything that an earlier call did not write, or cannot be
-        written.
+        written; or if two sources give one citation key to different works.
+    SpecError
+        If a recipe has the name that the comparison is filed under.
     """
+    over = dict(comparison or {})
+    if over and any(study.study.recipe.name == OVER for study in studies):
+        raise SpecError(
+            f"A recipe is called {OVER!r}, which is the name that results over several "
+            "recipes are filed under. Rename its file."
+        )
     with output_folder(out) as folder:
         for name in ("tables", "figures", "results"):
             (folder / name).mkdir()
-        parts = [(study, _sections(study, folder)) for study in studies]
-        numbers = {study.study.recipe.name: _numbers(study) for study in studies}
+        first = {key: _block(stem, key, over[key], folder) for key, stem in _stems(OVER, over)}
+        parts = [(study, _study_blocks(study, folder)) for study in studies]
+        bibtex = _bibliography([over, *studies], studies)
+        numbers = {study.study.recipe.name: _study_numbers(study, found) for study, found in parts}
+        if over:
+            numbers[OVER] = {
+                first[key].anchor.removeprefix(f"{OVER}-"): _numbers(over[key], first[key])
+                for key in over
+            }
         _write(folder / "numbers.json", _json(numbers))
-        _write(folder / "index.html", _page(parts, facts or {}))
+        _write(folder / "references.bib", bibtex)
+        settings = [setting(study, found) for study, found in parts]
+        page = render(list(first.values()), settings, facts or {}, read_bibtex(bibtex))
+        _write(folder / "index.html", page)
         files = {
             path.relative_to(folder).as_posix(): _sha256(path)
             for path in sorted(folder.rglob("*"))
@@ -174,79 +228,136 @@ def write_report(
     return Path(out)
 
 
-def _sections(study: StudyResults, folder: Path) -> list[_Section]:
-    return [_section(study.study.recipe.name, key, study[key], folder) for key in study]
+def _study_blocks(study: StudyResults, folder: Path) -> dict[str, Block]:
+    """Write every result of a study; return what the page says of each, by its key."""
+    # The main link is filed as "link"; its name is the one that no other key has.
+    names = [name for name in study.study.recipe.links if f"link: {name}" not in study]
+    titles = {"link": names[0]} if names else {}
+    found = {}
+    for key, stem in _stems(study.study.recipe.name, study):
+        title = titles.get(key, key.removeprefix("link: "))
+        found[key] = _block(stem, title, study[key], folder)
+    return found
 
 
-def _section(recipe: str, key: str, result: Result, folder: Path) -> _Section:
+def _stems(prefix: str, keys: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each key with the name of its files, numbered where two would be the same."""
+    taken = {f"{prefix}-{name}": 1 for name in FACTS}
+    for key in keys:
+        slug = _slug(key)
+        stem = slug if slug == prefix else f"{prefix}-{slug}".rstrip("-")
+        taken[stem] = taken.get(stem, 0) + 1
+        yield key, stem if taken[stem] == 1 else f"{stem}-{taken[stem]}"
+
+
+def _block(stem: str, title: str, result: Result, folder: Path) -> Block:
     """Write the files of one result, and return what the page says of it."""
-    stem = f"{recipe}-{_slug(key)}"
     result.save(folder / "results" / f"{stem}.parquet")
     whole = result.summary()
-    shown = whole.head(SHOWN_ROWS)
-    table = tables.to_html(shown)
+    shown = whole if len(whole) <= SMALL else whole.head(SHOWN_ROWS)
+    title = title[:1].upper() + title[1:]
+    rows = f"first {len(shown)} of {len(whole):,} rows" if len(shown) < len(whole) else ""
     _write(folder / "tables" / f"{stem}.csv", tables.to_csv(result.frame))
-    _write(folder / "tables" / f"{stem}.html", table)
+    _write(folder / "tables" / f"{stem}.html", tables.to_html(shown))
     _write(folder / "tables" / f"{stem}.tex", tables.to_latex(shown))
-    pictures = {"": result.plot}
-    if isinstance(result, Sensitivity):
-        pictures["-acceptability"] = result.plot_acceptability
-    figures = []
-    for ending, draw in pictures.items():
-        axes = draw()
-        for suffix in (".png", ".pdf"):
-            plots.save_figure(axes, folder / "figures" / f"{stem}{ending}{suffix}")
-        figures.append((f"figures/{stem}{ending}.png", axes.get_title(loc="left")))
-        plots.close(axes)
-    rows = f"first {len(shown)} of {len(whole)} rows" if len(shown) < len(whole) else ""
-    return _Section(
-        title=key[:1].upper() + key[1:],
+    role = result.details.get("role", "main") if isinstance(result, LinkResult) else ""
+    return Block(
+        anchor=stem,
+        title=title,
+        kind=result.kind,
+        role=role,
+        because=str(result.details.get("because") or ""),
         headline=result.headline(),
-        table=table,
-        rows=rows,
+        findings=tuple(getattr(result, "findings", list)()),
+        table=tables.to_html(shown, caption=f"{title}: {rows}" if rows else title),
+        n_rows=len(shown),
+        n_columns=len(shown.columns),
         csv=f"tables/{stem}.csv",
-        figures=tuple(figures),
+        figures=() if role in COMPACT else tuple(_figures(stem, result, folder)),
         notes=result.notes,
         methods=result.methods_text(),
     )
 
 
-def _numbers(study: StudyResults) -> dict[str, Any]:
-    """Return what a paper quotes: every small table and every detail, unrounded."""
-    found: dict[str, Any] = {"title": study.study.recipe.title, "rows": len(study.study.table)}
-    for key, result in study.items():
-        told = json.loads(result.to_json())
-        found[_slug(key)] = {
-            "headline": told["headline"],
-            "details": told["details"],
-            **({"rows": told["frame"]} if len(result.frame) <= 60 else {}),
-        }
-    return found
+def _figures(stem: str, result: Result, folder: Path) -> Iterator[Figure]:
+    """Draw the pictures of a result, each as PNG and PDF, and say what each shows."""
+    if type(result).plot is Result.plot:
+        return
+    pictures = {"": result.plot}
+    if isinstance(result, Sensitivity):
+        pictures["-acceptability"] = result.plot_acceptability
+    for ending, draw in pictures.items():
+        axes = draw()
+        name = f"figures/{stem}{ending}"
+        for suffix in (".png", ".pdf"):
+            plots.save_figure(axes, folder / f"{name}{suffix}")
+        labels = [axes.get_title(loc="left") or axes.get_title(), axes.get_xlabel()]
+        plots.close(axes)
+        width, height = _pixels(folder / f"{name}.png")
+        alt = ". ".join(text for text in [*labels, result.headline()] if text)
+        yield Figure(f"{name}.png", f"{name}.pdf", width, height, " ".join(alt.split()))
 
 
-def _page(parts: list[tuple[StudyResults, list[_Section]]], facts: dict[str, Any]) -> str:
-    import jinja2
+def _pixels(path: Path) -> tuple[int, int]:
+    """Return width and height of a PNG file, from its header."""
+    with path.open("rb") as file:
+        head = file.read(24)
+    return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
 
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lgpi_research", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    studies = [
-        {
-            "anchor": _slug(study.study.recipe.name),
-            "recipe": study.study.recipe,
-            "sentences": study.sentences(),
-            "sections": sections,
-            "notes": study.study.notes,
-            "sources": study.study.recipe.sources,
-        }
-        for study, sections in parts
-    ]
-    template = environment.get_template("page.html")
-    return template.render(studies=studies, facts=facts, version=__version__)
+
+def _study_numbers(study: StudyResults, blocks: Mapping[str, Block]) -> dict[str, Any]:
+    """Return what a paper quotes of a study, unrounded."""
+    recipe = study.study.recipe
+    prefix = f"{recipe.name}-"
+    names = {key: blocks[key].anchor.removeprefix(prefix) for key in study}
+    found: dict[str, Any] = {names[key]: _numbers(study[key], blocks[key]) for key in study}
+    return found | {
+        "title": recipe.title,
+        "short": recipe.short_title,
+        "question": recipe.question,
+        "rows": len(study.study.table),
+        "order": list(names.values()),
+        "notes": list(study.study.notes),
+        "sources": [
+            {"citation": source.citation, "keys": list(read_bibtex(source.bibtex))}
+            for source in recipe.sources
+        ],
+    }
+
+
+def _numbers(result: Result, block: Block) -> dict[str, Any]:
+    """Return the small table and every detail of a result, its words and its files."""
+    told = json.loads(result.to_json())
+    return {
+        "kind": told["kind"],
+        "title": block.title,
+        "headline": told["headline"],
+        "findings": list(block.findings),
+        "details": told["details"],
+        "methods": block.methods,
+        "figures": [figure.pdf for figure in block.figures],
+        **({"rows": told["frame"]} if len(result.frame) <= SMALL else {}),
+    }
+
+
+def _bibliography(groups: Sequence[Mapping[str, Result]], studies: Sequence[StudyResults]) -> str:
+    """Return BibTeX of every work that a result cites and of every source, by key."""
+    texts = [result.references for group in groups for result in group.values()]
+    texts += [source.bibtex for study in studies for source in study.study.recipe.sources]
+    found: dict[str, str] = {}
+    for text in texts:
+        for entry in re.split(r"\n(?=@)", text):
+            match = re.match(r"@\w+\{([^,\s]+),", entry.strip())
+            if match is None:
+                continue
+            key, same = match.group(1), found.get(match.group(1), entry)
+            if same.split() != entry.split():
+                raise DataError(
+                    f"The citation key {key} stands for two different entries. Give one of them "
+                    "another key, or make them the same."
+                )
+            found[key] = entry.strip()
+    return "".join(f"{found[key]}\n\n" for key in sorted(found))
 
 
 def _slug(text: str) -> str:

@@ -460,7 +460,7 @@ def compare_studies(studies: Sequence[StudyResults]) -> dict[str, Result]:
     linked = {study.study.recipe.name: study for study in studies if study.links}
     if len(linked) < 2:
         return {}
-    titles = {name: study.study.recipe.title.partition(":")[0] for name, study in linked.items()}
+    titles = {name: study.study.recipe.short_title for name, study in linked.items()}
     links = {name: study.links for name, study in linked.items()}
     return {"comparison": compare_settings(links, titles=titles)}
 

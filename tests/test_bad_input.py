@@ -338,7 +338,7 @@ def test_interruption_has_its_own_status_and_leaves_no_half_folder(tmp_path, mon
     def stop(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(report, "_page", stop)
+    monkeypatch.setattr(report, "render", stop)
     status, _, message = lgpi("run", recipe(tmp_path), "--out", tmp_path / "out", "--draws", 1024)
     assert status == 130
     assert "Interrupted" in message

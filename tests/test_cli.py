@@ -54,6 +54,7 @@ def test_every_command_explains_itself():
         ("sensitivity",),
         ("link",),
         ("data",),
+        ("paper",),
     ):
         status, out, _ = lgpi(*command, "--help")
         assert status == 0
