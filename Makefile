@@ -22,7 +22,7 @@ study: .venv/core.stamp
 	.venv/bin/lgpi run --out results
 
 test: .venv/test.stamp
-	$(ONE_THREAD) $(PY) -m pytest -p no:nbmake -n $(JOBS) --dist loadgroup $(TESTS)
+	$(ONE_THREAD) $(PY) -m pytest -p no:nbmake -n $(JOBS) --dist loadfile $(TESTS)
 
 check: .venv/check.stamp guard
 	$(PY) -m ruff check .

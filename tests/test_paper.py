@@ -20,8 +20,6 @@ from lgpi_research.errors import DataError, SpecError
 from lgpi_research.study import StudyResults, load_study
 from tests.test_report import ROLES, Findings, study_with_links
 
-pytestmark = pytest.mark.xdist_group("paper")  # one run for all of them
-
 WEIRD = "Places: *a* _b_ #c $d @e [f] 100 % <g>"
 
 

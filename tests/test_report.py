@@ -40,9 +40,6 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-pytestmark = pytest.mark.xdist_group("report")  # one run for all of them
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run") / "results"
