@@ -14,6 +14,7 @@ from lgpi_research.datasets import (
 from lgpi_research.errors import DataError, LGPIError, MethodError, SpecError
 from lgpi_research.indicators import Indicators
 from lgpi_research.links import LinkResult, link_autonomy
+from lgpi_research.loading import load_study
 from lgpi_research.moments import Moments
 from lgpi_research.readers import read_table
 from lgpi_research.registry import aggregator, coefficient, estimator, normaliser, use, weigher
@@ -29,7 +30,7 @@ from lgpi_research.specifications import (
     compare_specifications,
     control_subsets,
 )
-from lgpi_research.study import Study, StudyResults, compare_studies, load_study
+from lgpi_research.study import Study, StudyResults, compare_studies
 from lgpi_research.survey import Survey, SurveyDesign
 from lgpi_research.synthesis import Synthesis, synthesise
 from lgpi_research.version import __version__

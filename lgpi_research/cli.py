@@ -110,8 +110,9 @@ def run(
     """Run recipes whole, and write tables, figures and a page."""
     from lgpi_research import report
     from lgpi_research.datasets import list_recipes
+    from lgpi_research.loading import load_study
     from lgpi_research.streams import root_seed
-    from lgpi_research.study import compare_studies, load_study
+    from lgpi_research.study import compare_studies
 
     report.check_output(out)
     studies = [load_study(name) for name in recipes or list_recipes()]
@@ -205,7 +206,11 @@ def data(
 
     if not name:
         frame = list_datasets()
-        print(frame.to_json(orient="records", indent=1) if as_json else tables.to_text(frame))
+        if as_json:
+            print(frame.to_json(orient="records", indent=1))
+            return
+        print(tables.to_text(frame[["name", "title", "rows", "columns"]]))
+        print("Licence, citation, columns and caveats of one: lgpi data NAME")
         return
     found = load_dataset(name)
     if as_json:
@@ -241,7 +246,7 @@ def _study(options: dict[str, Any], **more: Any) -> Any:
     """Return the study of a recipe, or one made of a table and options."""
     from lgpi_research.datasets import list_recipes
     from lgpi_research.errors import SpecError
-    from lgpi_research.study import load_study, study_from_table
+    from lgpi_research.loading import load_study, study_from_table
 
     source = options["source"]
     if source.endswith(".toml") or source in list_recipes():

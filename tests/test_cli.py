@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from lgpi_research.cli import app
 from lgpi_research.datasets import list_datasets
-from lgpi_research.study import load_study
+from lgpi_research.loading import load_study
 
 
 def lgpi(*words: object) -> tuple[int, str, str]:
@@ -141,6 +141,7 @@ def test_data_are_listed_and_described():
     status, out, _ = lgpi("data")
     assert status == 0
     assert all(name in out for name in list_datasets()["name"])
+    assert max(map(len, out.splitlines())) < 110
     assert len(json.loads(lgpi("data", "--json")[1])) == len(list_datasets())
     status, out, _ = lgpi("data", "eu_regions")
     assert status == 0

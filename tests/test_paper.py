@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from lgpi_research import paper, report
 from lgpi_research.cli import app
 from lgpi_research.errors import DataError, SpecError
-from lgpi_research.study import StudyResults, load_study
+from lgpi_research.loading import load_study
+from lgpi_research.study import StudyResults
 from tests.test_report import ROLES, Findings, study_with_links
 
 WEIRD = "Places: *a* _b_ #c $d @e [f] 100 % <g>"

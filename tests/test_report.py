@@ -27,9 +27,10 @@ from lgpi_research.cli import app
 from lgpi_research.datasets import list_recipes
 from lgpi_research.errors import DataError, SpecError
 from lgpi_research.links import LinkResult
+from lgpi_research.loading import load_study, study_from_table
 from lgpi_research.page import COMPACT
 from lgpi_research.results import Result, load_result
-from lgpi_research.study import StudyResults, load_study, study_from_table
+from lgpi_research.study import StudyResults
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -11,8 +11,9 @@ from numpy.testing import assert_allclose
 
 from lgpi_research.datasets import load_dataset, recipe_path
 from lgpi_research.errors import DataError, SpecError
+from lgpi_research.loading import load_study
 from lgpi_research.methods.places import unit_reliability
-from lgpi_research.study import StudyResults, load_study
+from lgpi_research.study import StudyResults
 from lgpi_research.synthesis import synthesise
 from tests.test_study import by_hand, dummies
 

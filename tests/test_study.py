@@ -9,9 +9,9 @@ from numpy.testing import assert_allclose
 
 from lgpi_research.datasets import load_eu_regions, load_ukraine_hromadas
 from lgpi_research.errors import DataError, SpecError
+from lgpi_research.loading import load_study, study_from_table
 from lgpi_research.methods.places import unit_reliability
 from lgpi_research.results import load_result
-from lgpi_research.study import load_study, study_from_table
 
 
 def by_hand(y: np.ndarray, X: np.ndarray, clusters: np.ndarray) -> tuple[float, float, float]:
