@@ -309,6 +309,46 @@ cluster_case(
   )
 )
 
+provinces <- read.csv("../../data/vietnam_provinces.csv", na.strings = "")
+parts_of <- c("participation", "transparency", "corruption_control", "procedures", "services")
+provinces$score <- rowSums(provinces[parts_of])
+provinces$year_text <- factor(provinces$year)
+provinces <- provinces[complete.cases(provinces[c("score", "own_share_plan")]), ]
+cluster_case(
+  "cluster-vietnam-provinces", "vietnam_provinces.csv",
+  lm(score ~ own_share_plan + province + year_text, provinces), provinces, "province",
+  "own_share_plan",
+  list(
+    derive = list(score = paste(parts_of, collapse = " + ")), unit = "province", time = "year",
+    outcome = "score", regressors = I("own_share_plan"), cluster = "province",
+    dummies = c("unit", "time"), formula = "score ~ own_share_plan + C(province) + C(year)"
+  ),
+  "Provinces of Viet Nam, sum of five published dimensions; effects of provinces and of years.",
+  wald_types = character()
+)
+
+cities <- read.csv("../../data/russia_cities.csv", na.strings = "")
+kinds_of <- paste0("share_", c("state_assignment", "service_quality", "service_volume", "budget_plan"))
+cities$score <- rowMeans(cities[kinds_of])
+cities$city_code <- factor(cities$oktmo)
+cities$year_text <- factor(cities$year)
+cities <- cities[complete.cases(cities[c("score", "own_share")]), ]
+cluster_case(
+  "cluster-russia-cities", "russia_cities.csv",
+  lm(score ~ own_share + city_code + year_text, cities), cities, "region", "own_share",
+  list(
+    derive = list(score = paste0("(", paste(kinds_of, collapse = " + "), ") / 4")),
+    unit = "oktmo", time = "year", outcome = "score", regressors = I("own_share"),
+    cluster = "region", dummies = c("unit", "time"),
+    formula = "score ~ own_share + C(oktmo) + C(year)"
+  ),
+  paste(
+    "Large cities of Russia, duplicated rows included; effects of cities, which lie within the",
+    "clusters, and of years, which cross them."
+  ),
+  wald_types = character()
+)
+
 # Meta-analysis --------------------------------------------------------------------------------
 
 set.seed(20260103)
