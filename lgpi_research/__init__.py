@@ -1,4 +1,4 @@
-"""Local-governance data into an index that can be defended, and a claim that survives scrutiny."""
+"""Local-governance data into an index that can be defended, and a claim with its limits stated."""
 
 from lgpi_research.autonomy import BudgetProfile, assess_budgets
 from lgpi_research.codebook import Codebook, Indicator

@@ -17,7 +17,7 @@ import typer
 
 app = typer.Typer(
     name="lgpi",
-    help="Local-governance data into a defensible index, and into a claim that survives scrutiny.",
+    help="Local-governance data into a defensible index, and into a claim with its limits stated.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,6 +31,7 @@ Seed = Annotated[int | None, typer.Option(help="Seed; 0 for the same numbers eac
 Draws = Annotated[int, typer.Option(help="Draws of the weight sensitivity.")]
 Jobs = Annotated[int | None, typer.Option(help="Workers; the numbers do not depend on them.")]
 Out = Annotated[Path | None, typer.Option(help="Folder to write tables, figures and a page to.")]
+CONCENTRATION = 50.0
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object in full precision.")]
 
 
@@ -166,7 +167,7 @@ def score(options: dict[str, Any], out: Out = None, as_json: Json = False) -> No
 @_on_table
 def sensitivity(
     options: dict[str, Any],
-    concentration: Annotated[float, typer.Option(help="Dirichlet concentration.")] = 50.0,
+    concentration: Annotated[float, typer.Option(help="Dirichlet concentration.")] = CONCENTRATION,
     draws: Draws = 16_384,
     seed: Seed = 0,
     jobs: Jobs = None,
@@ -249,12 +250,12 @@ def _study(options: dict[str, Any], **more: Any) -> Any:
     from lgpi_research.loading import load_study, study_from_table
 
     source = options["source"]
-    if source.endswith(".toml") or source in list_recipes():
-        told = {**options, **more}
-        given = [name for name in ("unit", "dimension", "formula", "cluster") if told.get(name)]
+    is_name = not Path(source).suffix and not Path(source).exists()
+    if source.endswith(".toml") or is_name or source in list_recipes():
+        given = _given(options | more)
         if given:
             raise SpecError(
-                f"{', '.join('--' + name for name in given)} describe a table, and {source} is a "
+                f"{', '.join(given)} describe a table, and {source} is a "
                 "recipe, which says these things itself. Leave them out, or change the recipe."
             )
         return load_study(source)
@@ -273,6 +274,18 @@ def _study(options: dict[str, Any], **more: Any) -> Any:
     )
 
 
+def _given(told: dict[str, Any]) -> list[str]:
+    """Return the options that were given, as they are written, without the source."""
+    told = told | told.get("survey", {})
+    plain = {p.name: p.default for p in inspect.signature(_table_options).parameters.values()}
+    plain["concentration"] = CONCENTRATION
+    return [
+        f"--{name.replace('_', '-')}"
+        for name, value in told.items()
+        if name not in ("source", "survey") and value and value != plain.get(name)
+    ]
+
+
 def _show(study: Any, stage: str, out: Path | None, as_json: bool, **options: Any) -> None:
     """Run one stage and show its results."""
     from lgpi_research import report, tables
@@ -282,7 +295,10 @@ def _show(study: Any, stage: str, out: Path | None, as_json: bool, **options: An
         report.check_output(out)
     found = study.run(stages=(stage,), **options)
     if not found:
-        raise SpecError(f"{study.recipe.name}: there is nothing to show for {stage}.")
+        raise SpecError(
+            f"{study.recipe.name}: there is nothing to show for {stage}. What the recipe has is "
+            "written by: lgpi run."
+        )
     if out is not None:
         report.write_report([found], out, facts={"stage": stage})
     if as_json:

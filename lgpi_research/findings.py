@@ -77,8 +77,8 @@ def _agreement(frame: pd.DataFrame) -> Iterator[str]:
             alike = others[others["slope_sd"] * main["slope_sd"] > 0]
             clear = int((~is_null(alike)).sum())
             parts.append(
-                f"{main['title']}: {len(alike)} of {len(others)}, {clear} with an interval "
-                "without zero"
+                f"{main['title']}: {len(alike)} of {len(others)}"
+                + f", {clear or 'none'} of them with an interval without zero" * (len(alike) > 0)
             )
     if parts:
         yield (
@@ -264,7 +264,7 @@ def _equivalence(row: pd.Series[Any]) -> str:
             "the data are too few to rely on either."
         )
     if row["equivalence"] == "larger":
-        return f"The slope is larger than the smallest one of interest, {size}."
+        return f"The slope is further from zero than the smallest one of interest, {size}."
     if is_null(row):
         return f"A slope as small as {size} cannot be ruled out."
     return f"Whether it reaches the smallest slope of interest, {size}, stays open."

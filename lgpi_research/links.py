@@ -82,7 +82,7 @@ class LinkResult(Result, kind="link"):
         slope = (
             f"{cell(told['slope'])} SD per {told['per_label']} "
             f"({percent} interval {cell(told['slope_low'])} to {cell(told['slope_high'])}, "
-            f"{cell(int(row['n_used']))} units"
+            f"{cell(int(row['n_used']))} {_rows_of(told)}"
         )
         slope += f", {told['n_clusters']} clusters)" if told["clustered"] else ")"
         if told["role"] == "warning":
@@ -90,16 +90,21 @@ class LinkResult(Result, kind="link"):
                 f"A warning, not a finding: {told['outcome_label']} on {told['measure_label']} "
                 f"would give {slope}. {told['because']}"
             ).rstrip()
+        where = (
+            f"at times when {told['measure_label']} is higher than usual in the same unit"
+            if told["within"]
+            else f"where {told['measure_label']} is higher"
+        )
         if told["slope_low"] <= 0 <= told["slope_high"]:
             return (
-                f"The data do not tell whether {told['outcome_label']} is higher or lower where "
-                f"{told['measure_label']} is higher: {slope}; a slope of "
-                f"{cell(told['detectable'])} would be found in four of five such samples."
+                f"The data do not tell whether {told['outcome_label']} is higher or lower "
+                f"{where}: {slope}; a slope of {cell(told['detectable'])} would be found in four "
+                "of five such samples."
             )
         word = "higher" if told["slope"] > 0 else "lower"
         return (
-            f"Where {told['measure_label']} is higher, {told['outcome_label']} tends to be {word}: "
-            f"{slope}. This is an association."
+            f"{where[0].upper()}{where[1:]}, {told['outcome_label']} tends to be {word}: {slope}. "
+            "This is an association."
         )
 
     def summary(self) -> pd.DataFrame:
@@ -128,14 +133,18 @@ class LinkResult(Result, kind="link"):
             if told["estimator"] == "ols"
             else f"Standard errors are {groups}, as the estimator gives them. "
         )
+        averaged = (
+            f"Rows of each {told['average']} were averaged first. " if told["average"] else ""
+        )
         noise = (
             f", corrected for error with the reliability {told['score_reliability']:g}"
             if told["score_reliability"] is not None
             else ""
         )
         return (
-            f"The outcome, {told['outcome']}, was regressed on {', '.join(told['terms'])}{effects} "
-            f"(estimator {told['estimator']}, {self.measure['n_used']} units). {inference}"
+            f"{averaged}The outcome, {told['outcome']}, was regressed on "
+            f"{', '.join(told['terms'])}{effects} (estimator {told['estimator']}, "
+            f"{self.measure['n_used']} {_rows_of(told)}). {inference}"
             f"Readable slopes divide by the standard deviation of the score in the sample of "
             f"estimation{noise}, taken as fixed. The detectable slope is found with probability "
             f"{POWER:g} by a two-sided test at {100 * (1 - told['level']):g} %. Slopes are "
@@ -159,6 +168,11 @@ class LinkResult(Result, kind="link"):
         return plots.describe(
             axes, f"What {outcome} goes with", f"SD of {outcome} per SD of the term"
         )
+
+
+def _rows_of(told: Mapping[str, Any]) -> str:
+    """Return what the rows of a link are called."""
+    return "units in a period" if told["within"] else "units"
 
 
 def _check_cluster(claim: LinkDesign, formula: Formula, table: pd.DataFrame) -> None:
@@ -208,8 +222,8 @@ def _row_notes(made: Design, claim: LinkDesign) -> Iterator[str]:
     if made.n_dropped:
         counts = ", ".join(f"{name} {count}" for name, count in made.dropped.items())
         yield (
-            f"{made.n_dropped} of {len(made.used)} units were left out because a value is missing "
-            f"(by column: {counts}); {made.n_used} were used."
+            f"{made.n_dropped} of {len(made.used)} {_rows_of(vars(claim))} were left out because a "
+            f"value is missing (by column: {counts}); {made.n_used} were used."
         )
     if claim.cluster == INDEPENDENT:
         yield (
@@ -233,9 +247,8 @@ def _fit_notes(made: Design, fit: Fit, clusters: npt.NDArray[np.intp]) -> Iterat
         )
     if fit.effects.singletons:
         yield (
-            f"{fit.effects.singletons} units are alone in a level of "
-            f"{' or '.join(made.absorb_names)}; they are kept, count as used, and say nothing "
-            "about the slope."
+            f"Alone in a level of {' or '.join(made.absorb_names)}: {fit.effects.singletons} of "
+            f"{made.n_used} rows. They are kept, count as used, and say nothing about the slope."
         )
 
 
@@ -377,7 +390,7 @@ def link_autonomy(table: pd.DataFrame, design: LinkDesign, *, level: float = 0.9
     _check_cluster(design, formula, table)
     clustered = design.cluster != INDEPENDENT
     also = [str(design.cluster)] if clustered else []
-    table, chosen = choose_rows(table, design)
+    table, chosen = choose_rows(table.reset_index(drop=True), design)
     table, averaged = average_rows(table, design, [*formula.columns, *also])
     made = make_design(formula, table, also)
     if clustered:
@@ -385,10 +398,11 @@ def link_autonomy(table: pd.DataFrame, design: LinkDesign, *, level: float = 0.9
         _check_clusters(design, len(groups), len(made.names))
     else:
         clusters = np.arange(made.n_used)
-        names = table[design.average].astype(str) if design.average else None
+        kept = table[made.used]
         groups = tuple(
-            f"row {row + 1}" if names is None else names.iloc[row]
-            for row in np.flatnonzero(made.used)
+            kept[design.average].astype(str)
+            if design.average
+            else (f"row {row + 1}" for row in kept.index)
         )
 
     fit = least_squares(
@@ -477,8 +491,9 @@ def _strength(row: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]
     if bound is not None:
         test = equivalence(row["estimate"] * step, row["std_error"] * step, row["df"], bound, level)
         found = {"equivalence": test.verdict, "equivalence_p": test.p_value}
+    t, df = told["t_classical"], told["df_classical"]
     values = {
-        name: robustness_value(told["t_classical"], told["df_classical"], alpha=alpha)
+        name: robustness_value(t, df, alpha=alpha) if df > 1 else None
         for name, alpha in (("robustness_value", None), ("robustness_value_alpha", 1 - level))
     }
     return found | values
@@ -514,14 +529,19 @@ def _measure_notes(told: Mapping[str, Any], df: float, others: Sequence[str]) ->
     smallest = told["smallest_slope"]
     if smallest is not None:
         size = f"{smallest:g} SD per {told['per_label']}"
-        test = f"(two one-sided tests, p {told['equivalence_p']:.3f})"
+        p_value = cell(told["equivalence_p"], "p_value")
+        test = f"(two one-sided tests, p {p_value})"
+        beyond = f"(its {100 * (2 * told['level'] - 1):g} % interval lies beyond)"
         matters = "the smallest of interest"
         said = {
             "equivalent": f"Slopes of {size} or more, {matters}, are ruled out {test}",
-            "larger": f"The slope is larger than {matters}, {size} {test}",
+            "larger": f"The slope is further from zero than {matters}, {size} {beyond}",
             "undecided": f"Slopes of {size}, {matters}, cannot be ruled out {test}",
         }[told["equivalence"]]
         yield f"{said}; this sample would find {cell(told['detectable'])} in four of five cases."
+    if told["robustness_value"] is None:
+        yield "No robustness value: the classical fit leaves one degree of freedom."
+        return
     yield (
         f"A variable left out would take the slope to zero if it explained "
         f"{100 * told['robustness_value']:.1f} % of what remains of both outcome and measure "

@@ -91,5 +91,10 @@ def mechanical_reason(design: LinkDesign, outcome: Sequence[str]) -> str:
     except SpecError as error:
         if design.role != "warning":
             raise
-        return " ".join(problem.partition(" The link would hold")[0] for problem in error.problems)
+        # Through which columns stands in the refusal of an ordinary link.
+        short = [
+            problem.partition(" The link would hold")[0].partition(" (")[0].rstrip(".")
+            for problem in error.problems
+        ]
+        return " ".join(f"{text[:1].upper()}{text[1:]}.".replace("_", " ") for text in short)
     return ""

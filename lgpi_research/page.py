@@ -98,13 +98,14 @@ _GROUPS = (
     (
         "robustness",
         "The same link, estimated otherwise",
-        "Each row asks the question with another sample, measure or set of controls.",
+        "Each row changes the sample, the measure, the comparison or the controls.",
     ),
     (
         "warnings",
         "Not counted",
-        "These rows would hold by construction, or compare what cannot be compared. They are "
-        "shown because they are often published; no count of findings includes them.",
+        "These rows would hold by construction, compare what cannot be compared, or hang on a "
+        "choice of controls that settles the answer. Studies of this kind may report them, so they "
+        "are shown, each with its reason; no count of findings includes them.",
     ),
     ("index", "The index, and how firm it is", ""),
     ("shown", "What the data show", ""),

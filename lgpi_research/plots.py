@@ -37,6 +37,8 @@ COLOURS = {
     "text": "#22262B",
 }
 
+CROWDED = 12  # rows or columns of a matrix above which their labels are set smaller
+
 MANY = 60
 """Rows from which labels would be unreadable, and are left out."""
 
@@ -100,7 +102,7 @@ def describe(ax: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
     with styled():
         for text, put in ((title, ax.set_title), (x, ax.set_xlabel), (y, ax.set_ylabel)):
             if text:
-                put(text)
+                put(text, wrap=True)
     return ax
 
 
@@ -172,8 +174,11 @@ def heat(ax: Axes, values: np.ndarray, rows: Sequence[str], columns: Sequence[st
     """Draw a matrix of shares in [0, 1], rows downwards."""
     with styled():
         image = ax.imshow(values, aspect="auto", cmap="Blues", vmin=0.0, vmax=1.0)
-        ax.set_yticks(np.arange(len(rows)), rows)
+        ax.set_yticks(np.arange(len(rows)), ["\n".join(textwrap.wrap(row, WRAP)) for row in rows])
         ax.set_xticks(np.arange(len(columns)), columns)
+        for axis, labels in ((ax.xaxis, columns), (ax.yaxis, rows)):
+            if len(labels) > CROWDED:
+                axis.set_tick_params(labelsize=7.5)
         ax.grid(visible=False)
         ax.figure.colorbar(image, ax=ax, shrink=0.8, label="share of draws")
     return ax

@@ -251,7 +251,7 @@ class _Link(_Part):
     estimator: str = "ols"
     role: str = "main"
     because: str = ""
-    where: dict[str, int | float | str | list[int | float | str]] = {}
+    where: dict[str, bool | int | float | str | list[bool | int | float | str]] = {}
     average: str = ""
     measure: str = ""
     outcome_label: str = ""
@@ -293,6 +293,27 @@ class _File(_Part):
         names = [item.name for item in self.describe]
         if len(set(names)) < len(names):
             raise ValueError("describe: each needs a name of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _periods(self) -> _File:
+        study = self.study
+        told = [key for key in ("periods", "show_period") if getattr(study, key) not in ([], None)]
+        if told and not study.period:
+            raise ValueError(f"study: {' and '.join(told)} without period; name its column")
+        if study.period and self.survey is not None:
+            raise ValueError(
+                "survey: answers are of one period, so they cannot go with study.period; make one "
+                "recipe a period"
+            )
+        if study.periods and study.show_period not in (None, *study.periods):
+            raise ValueError(f"study: show_period {study.show_period!r} is not among periods")
+        errors = [item.name for item in self.indicator if item.std_error]
+        if errors and self.survey is not None:
+            raise ValueError(
+                f"indicator: std_error of {listing(errors)}; with a survey, errors come from the "
+                "answers"
+            )
         return self
 
     @model_validator(mode="after")
@@ -499,7 +520,9 @@ def _placed(design: LinkDesign, study: _Study, facts: Mapping[str, datasets.Colu
     ]
     bases = {facts[name].basis for name in columns if name in facts} - {""}
     return design.change(
-        within=bool(study.period) and bool(absorbed & {study.unit, study.unit_label}),
+        within=bool(study.period)
+        and not design.average
+        and bool(absorbed & {study.unit, study.unit_label}),
         basis=" and ".join(sorted(bases)),
     )
 
@@ -626,6 +649,11 @@ def _column_problems(told: _File, sources: tuple[Source, ...], lines: _Lines) ->
         used = [name for name in parsed.columns if name not in scores]
         wanted += [(("link", number, "where"), name) for name in link.where]
         wanted.append((("link", number, "average"), link.average))
+        wanted += [  # what no table has may be declared too, unless it is a slip of the pen
+            (("link", number, "mechanical"), name)
+            for name in link.mechanical
+            if name not in scores and nearest(name, columns)
+        ]
         wanted += [(("link", number, "formula"), name) for name in used]
         if link.cluster != "none":
             wanted.append((("link", number, "cluster"), link.cluster))

@@ -89,8 +89,9 @@ class Reliability(Result, kind="reliability"):
             else:
                 low, high = (rows.loc[rows["estimate"].agg(f)] for f in ("idxmin", "idxmax"))
                 said.append(
-                    f"{name} ranges from {low['estimate']:.2f} ({low['dimension']}) to "
-                    f"{high['estimate']:.2f} ({high['dimension']}) over {len(rows)} dimensions."
+                    f"{name.capitalize()} ranges from {low['estimate']:.2f} "
+                    f"({low['dimension']}) to {high['estimate']:.2f} ({high['dimension']}) over "
+                    f"{len(rows)} dimensions."
                 )
         outer = table[table["coefficient"] == "unit reliability (squared correlation)"]
         for dimension, rows in outer.groupby("dimension", sort=False):
@@ -102,6 +103,8 @@ class Reliability(Result, kind="reliability"):
                 f"{dimension}: reliability of the units' scores is {by_scope['overall']:.2f}"
                 f"{within}."
             )
+        if len(inner) and not (inner["measurement"] == "reflective").any():
+            said.insert(1, "The dimensions are formative, so that this is no criterion for them.")
         return " ".join(said)
 
     def summary(self) -> pd.DataFrame:

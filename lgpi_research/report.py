@@ -28,6 +28,15 @@ MANIFEST = "manifest.json"
 # Of a study in numbers.json.
 FACTS = ("title", "short", "question", "rows", "order", "notes", "sources")
 OVER = "comparison"  # what results over several recipes are filed under
+TITLES = {
+    OVER: "Every link of every setting",
+    "reliability": "Reliability of the indicators",
+    "scores": "Scores of the units",
+    "sensitivity": "Ranks under other weights and methods",
+    "specifications": "The main link under other choices of index and controls",
+}
+"""Headings of results that have no name of their own."""
+
 SMALL = 60  # rows of a table that the page and numbers.json still hold whole
 
 
@@ -197,7 +206,10 @@ def write_report(
     with output_folder(out) as folder:
         for name in ("tables", "figures", "results"):
             (folder / name).mkdir()
-        first = {key: _block(stem, key, over[key], folder) for key, stem in _stems(OVER, over)}
+        first = {
+            key: _block(stem, TITLES.get(key, key), over[key], folder)
+            for key, stem in _stems(OVER, over)
+        }
         parts = [(study, _study_blocks(study, folder)) for study in studies]
         bibtex = _bibliography([over, *studies], studies)
         numbers = {study.study.recipe.name: _study_numbers(study, found) for study, found in parts}
@@ -232,7 +244,7 @@ def _study_blocks(study: StudyResults, folder: Path) -> dict[str, Block]:
     """Write every result of a study; return what the page says of each, by its key."""
     # The main link is filed as "link"; its name is the one that no other key has.
     names = [name for name in study.study.recipe.links if f"link: {name}" not in study]
-    titles = {"link": names[0]} if names else {}
+    titles = TITLES | ({"link": names[0]} if names else {})
     found = {}
     for key, stem in _stems(study.study.recipe.name, study):
         title = titles.get(key, key.removeprefix("link: "))

@@ -262,7 +262,8 @@ class Scores(Result, kind="scores"):
         """Return the units in the order of their ranks, those of the shown period only."""
         table = self.frame
         if "period" in table:
-            table = table[table["period"] == self.details["period"]]
+            # Compared as text: a date comes back from a file as a date, its name as text.
+            table = table[table["period"].map(str) == str(self.details["period"])]
         return table.sort_values(["rank", "unit"], kind="stable").reset_index(drop=True)
 
     def methods_text(self) -> str:

@@ -101,7 +101,8 @@ class Sensitivity(Result, kind="sensitivity"):
             f"{told['label']}: over {told['n_draws']:,} draws of weights"
             f"{' and methods' if len(told['choices']) > 1 else ''} a unit's rank moves by "
             f"{told['mean_rank_shift']:.1f} places on average; {100 * told['narrow_share']:.0f} % "
-            f"of {len(self.frame)} units keep within {100 * NARROW:.0f} % of the ranking."
+            f"of {len(self.frame):,} units have a rank interval of fewer than "
+            f"{NARROW * len(self.frame):.0f} places, {100 * NARROW:.0f} % of the ranking."
         )
 
     def summary(self) -> pd.DataFrame:

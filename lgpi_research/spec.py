@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from types import MappingProxyType
 from typing import Any
@@ -465,8 +465,15 @@ class LinkDesign:
         lineage = {name: tuple(parts) for name, parts in self.lineage.items()}
         object.__setattr__(self, "lineage", MappingProxyType(lineage))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        choices = {item.name: getattr(self, item.name) for item in fields(self)}
+        plain = {k: dict(v) if isinstance(v, Mapping) else v for k, v in choices.items()}
+        return _link_design, (plain,)
+
     def change(self, **choices: Any) -> LinkDesign:
         """Return a copy with some choices changed; the copy is checked again."""
+        if "measure" in choices and self.measure_label == self.measure:
+            choices = {"measure_label": "", **choices}  # it was the name of the old measure
         return replace(self, **choices)
 
     def describe(self) -> dict[str, Any]:
@@ -495,6 +502,13 @@ class LinkDesign:
         }
 
 
+def _link_design(choices: Mapping[str, Any]) -> LinkDesign:
+    """Return a design from its choices, as a worker receives it."""
+    return LinkDesign(**choices)
+
+
 def _values(value: Any) -> tuple[Any, ...]:
     """Return one value or several as a tuple."""
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        return (value,)
+    return tuple(sorted(value, key=str) if isinstance(value, set | frozenset) else value)

@@ -356,10 +356,25 @@ def compare_specifications(
     }
     told = provenance(
         specification={name: design.describe() for name, design in designs.items()},
-        data={name: digest(table) for name, table in tables.items()},
+        data={name: digest(_used(table, designs)) for name, table in tables.items()},
         level=level,
     )
     return SpecificationCurve(frame, told, tuple(_notes(frame, details)), {}, details)
+
+
+def _used(table: pd.DataFrame, designs: Mapping[str, LinkDesign]) -> pd.DataFrame:
+    """Return the columns of a table that some design names."""
+    named = {
+        name
+        for design in designs.values()
+        for name in (
+            *parse_formula(design.formula).columns,
+            design.cluster,
+            design.average,
+            *design.where,
+        )
+    }
+    return table[[name for name in table.columns if name in named]]
 
 
 def _row(link: LinkResult) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pandas as pd
 
 from lgpi_research.codebook import Codebook, Indicator
 from lgpi_research.comparison import compare_settings
-from lgpi_research.errors import SpecError, nearest
+from lgpi_research.errors import DataError, SpecError, listing, nearest
 from lgpi_research.formula import parse_formula
 from lgpi_research.indicators import Indicators
 from lgpi_research.links import LinkResult, link_autonomy
@@ -161,13 +162,19 @@ class Study:
             table = self.link_table(self.scores())
         if told.period:
             table = table[table[told.period] == self.shown_period]
-        return found | self._published(table, told.cluster)
+        return found | self._published(table, told.cluster, self._errors)
 
-    def _published(self, table: pd.DataFrame, cluster: str) -> dict[str, Result]:
-        """Return the reliability, among some units, of scores that come with standard errors."""
+    @property
+    def _errors(self) -> list[tuple[str, str]]:
+        """Scores that come with standard errors, and the columns of these."""
         pairs = [(pair.score, pair.std_error) for pair in self.recipe.published]
-        if self.recipe.error_correlation is not None:
-            pairs.append((SCORE, ERROR))
+        computed = self.recipe.error_correlation is not None
+        return [*pairs, (SCORE, ERROR)] if computed else pairs
+
+    def _published(
+        self, table: pd.DataFrame, cluster: str, pairs: Sequence[tuple[str, str]]
+    ) -> dict[str, Result]:
+        """Return the reliability, among some units, of scores that come with standard errors."""
         found: dict[str, Result] = {}
         for score, std_error in pairs:
             # Rows are the units here, each unit in a period one of its own.
@@ -215,6 +222,12 @@ class Study:
             found, on=list(keys), how="left", validate="m:1"
         )
         made = {name: matched[name].to_numpy() for name in named.values() if name in matched}
+        taken = [name for name in made if name in self.table]
+        if taken:
+            raise DataError(
+                f"{self.recipe.name}: the table has a column {listing(taken)} of its own, which "
+                "the index would overwrite. Rename it."
+            )
         return self.table.assign(**self._in_native_units(made))
 
     def _in_native_units(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -276,7 +289,16 @@ class Study:
         dimensions = [node for node, _ in self.spec.nodes()][1:]
         for node in dimensions if len(dimensions) > 1 else ():
             tables[f"{node} alone"] = table.assign(**{SCORE: table[DIMENSION + node]})
-        return compare_specifications(tables, control_subsets(self.recipe.links[name]))
+        curve = compare_specifications(tables, control_subsets(self.recipe.links[name]))
+        reliability = self._informed(self.recipe.links[name], table).score_reliability
+        if reliability is None:
+            return curve
+        note = (
+            f"Slopes are in SD of score as observed. The link itself corrects it for error "
+            f"(reliability {reliability:.3g}), which is not known of the other constructions: its "
+            f"slope in SD is {1 / reliability**0.5:.3g} times the one shown here."
+        )
+        return replace(curve, notes=(*curve.notes, note))
 
     def run(
         self,
@@ -373,21 +395,31 @@ class Study:
         that the link uses: reliability is a share of variance, so it belongs to a sample.
         """
         told = self.recipe
-        if outcome_of(design) != SCORE or not (told.published or told.error_correlation):
+        if outcome_of(design) != SCORE or not self._errors:
             return design
         formula = parse_formula(design.formula)
-        errors = [name for pair in told.published for name in (pair.score, pair.std_error)]
-        if told.error_correlation is not None:
-            errors += [SCORE, ERROR]
+        errors = self._errors[0]
         rows, _ = choose_rows(table, design)
         rows, _ = average_rows(rows, design, [*formula.columns, *errors])
         used = rows[rows[list(formula.columns)].notna().all(axis=1)]
         if len(used) < 2:
             return design  # the link itself says what is missing
-        first = next(iter(self._published(used, "").values()))
+        if (known := int(used[list(errors)].notna().all(axis=1).sum())) < 2:
+            reason = f"the error of the score is known in {known} of {len(used)} rows."
+            return design.change(score_unreliable=reason)
+        first = self._published(used, "", [errors])[f"reliability of {errors[0]}"]
         reliability = first.details["reliability"]
+        if reliability <= 0:
+            reason = f"the scores of the {len(used)} rows differ no more than their errors do."
+            return design.change(score_unreliable=reason)
         if design.within:
             stability = _stability(used, told.unit, told.period)
+            if np.isnan(stability):
+                reason = (
+                    f"no two periods share three {told.unit}, so that nothing tells movements "
+                    "from errors."
+                )
+                return design.change(score_unreliable=reason)
             within = within_reliability(reliability, stability)
             if within <= 0:
                 reason = (
@@ -452,7 +484,15 @@ def compare_studies(studies: Sequence[StudyResults]) -> dict[str, Result]:
     -------
     dict of str to Result
         ``comparison`` of the links, as `compare_settings` makes it.
+
+    Raises
+    ------
+    SpecError
+        If two studies have one name, or their links cannot be compared.
     """
+    names = Counter(study.study.recipe.name for study in studies)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise SpecError(f"{listing(twice)}: several studies have this name; rename a recipe.")
     linked = {study.study.recipe.name: study for study in studies if study.links}
     if len(linked) < 2:
         return {}
@@ -462,7 +502,9 @@ def compare_studies(studies: Sequence[StudyResults]) -> dict[str, Result]:
 
 
 def _stability(rows: pd.DataFrame, unit: str, period: str) -> float:
-    """Return the mean correlation of the score between two periods, over all pairs."""
+    """Return the mean correlation of the score over all pairs of periods; NaN if none has it."""
     wide = rows.pivot(index=unit, columns=period, values=SCORE)
-    pairs = wide.corr(min_periods=3).to_numpy()
-    return float(np.nanmean(pairs[np.triu_indices(len(pairs), 1)]))
+    table = wide.corr(min_periods=3).to_numpy()
+    pairs = table[np.triu_indices(len(table), 1)]
+    known = pairs[~np.isnan(pairs)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -31,12 +31,16 @@ _LATEX = {
 }
 
 
+TIMES = ("year", "period", "first_period", "last_period")
+"""Columns whose whole numbers are points in time."""
+
+
 def cell(value: Any, column: str = "", digits: int = 3) -> str:
     """Return one value as a reader sees it.
 
-    Whole numbers and ranks stay whole, degrees of freedom have one digit, p-values below
-    the last shown digit become ``<0.001``, very large and very small numbers keep `digits`
-    significant digits, and a missing value is a dash.
+    Whole numbers and ranks stay whole, years have no thousands mark, degrees of freedom
+    have one digit, p-values below the last shown digit become ``<0.001``, very large and
+    very small numbers keep `digits` significant digits, and a missing value is a dash.
 
     Examples
     --------
@@ -44,13 +48,15 @@ def cell(value: Any, column: str = "", digits: int = 3) -> str:
     ('0.123', '3', '–', '<0.001', '28,500')
     >>> cell(3.0, "rank"), cell(2.5, "rank_low")
     ('3', '2.5')
+    >>> cell(2016, "period"), cell(2016, "units")
+    ('2016', '2,016')
     """
     if not isinstance(value, str) and pd.isna(value):
         return "–"
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, int | np.integer):
-        return f"{int(value):,}"
+        return str(value) if column in TIMES else f"{int(value):,}"
     if isinstance(value, float | np.floating):
         number = float(value)
         if column == "df":

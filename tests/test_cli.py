@@ -236,3 +236,31 @@ normalise = "zscore"
     )
     told = json.loads(lgpi("reliability", tmp_path / "own.toml", "--json")[1])
     assert "q0: missing codes set aside: 9 (10)." in told["notes"]
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        ("score", "--normalise", "rank"),
+        ("score", "--missing-codes", "-9"),
+        ("reliability", "--psu", "country"),
+        ("sensitivity", "--concentration", "10"),
+        ("link", "--cluster", "country"),
+    ],
+)
+def test_no_option_of_a_table_is_passed_over_on_a_recipe(command, option, value):
+    status, _, message = lgpi(command, "eu", option, value)
+    assert status == 2
+    assert f"{option} describe a table, and eu is a recipe" in message
+
+
+def test_a_misspelt_recipe_is_answered_with_the_nearest_name():
+    status, _, message = lgpi("score", "ukrain")
+    assert status == 2
+    assert "Did you mean 'ukraine'?" in message
+
+
+def test_a_stage_that_a_recipe_does_not_have_is_named():
+    status, _, message = lgpi("link", "kazakhstan")
+    assert status == 2
+    assert "nothing to show for link" in message

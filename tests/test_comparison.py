@@ -253,7 +253,7 @@ def test_without_a_smallest_slope_nothing_is_said_to_be_ruled_out():
 
 def test_a_clear_slope_says_whether_it_matters():
     for verdict, words in (
-        ("larger", "The slope is larger than the smallest one of interest"),
+        ("larger", "The slope is further from zero than the smallest one of interest"),
         ("undecided", "Whether it reaches the smallest slope of interest"),
         ("equivalent", "are ruled out"),
     ):
@@ -339,7 +339,20 @@ def test_agreement_with_the_main_link_is_counted():
             "w": link(0.9, role="warning"),
         }
     )
-    assert about(found, "A: 2 of 3, 1 with an interval without zero.")
+    assert about(found, "A: 2 of 3, 1 of them with an interval without zero.")
+
+
+@pytest.mark.parametrize(
+    ("slope", "words"),
+    [
+        (0.1, "A: 1 of 1, none of them with an interval without zero."),
+        (-0.1, "A: 0 of 1."),
+    ],
+)
+def test_agreement_that_no_interval_shows_is_said_in_words(slope, words):
+    found = compare(a={"x": link(0.3), "y": link(slope, 0.2, role="second")})
+    (sentence,) = about(found, "with the sign of the (first) main link")
+    assert sentence.endswith(words)
 
 
 def test_a_sign_that_turns_without_one_cluster_is_said():

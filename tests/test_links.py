@@ -266,9 +266,11 @@ def test_notes_on_the_design(table):
     table.loc[0, "kind"] = "island"
     notes = link_autonomy(table, DESIGN.change(smallest_slope=0.001)).notes
     assert any(note.startswith("Effects of kind reach over several clusters") for note in notes)
-    assert any("1 units are alone in a level of oblast or kind" in note for note in notes)
+    assert any("Alone in a level of oblast or kind: 1 of " in note for note in notes)
     assert any(
-        note.startswith("The slope is larger than the smallest of interest, 0.001 SD per 0.1")
+        note.startswith(
+            "The slope is further from zero than the smallest of interest, 0.001 SD per 0.1"
+        )
         for note in notes
     )
 
@@ -278,7 +280,7 @@ def test_notes_on_the_design(table):
     [
         (0.0, 0.2, "are ruled out"),
         (0.0, 0.01, "cannot be ruled out"),
-        (3.0, 0.01, "is larger than"),
+        (3.0, 0.01, "is further from zero than"),
     ],
 )
 def test_a_link_says_what_of_the_smallest_slope_is_ruled_out(slope, smallest, words):
@@ -538,7 +540,7 @@ def test_a_link_between_units_is_that_of_their_means():
 def test_averaging_refuses_text_that_changes_within_a_unit():
     table = panel()
     table.loc[(table["year"] == 2001) & (table["place"] == "p003"), "oblast"] = "z"
-    with pytest.raises(DataError, match=r"oblast: several values within 1 units \(p003\)"):
+    with pytest.raises(DataError, match=r"oblast: several values within 1 unit \(p003\)"):
         link_autonomy(table, DESIGN.change(average="place"))
     with pytest.raises(SpecError, match="average: there is no column 'plac'"):
         link_autonomy(table, DESIGN.change(average="plac"))
@@ -550,7 +552,7 @@ def test_a_warning_may_be_mechanical_and_says_why(table):
         link_autonomy(table, tied)
     shown = link_autonomy(table, tied.change(role="warning", because="What one would see."))
     assert shown.details["role"] == "warning"
-    assert shown.details["because"] == "What one would see. score: is paid from own revenue."
+    assert shown.details["because"] == "What one would see. Score: is paid from own revenue."
     assert_allclose(shown.measure["estimate"], link_autonomy(table, DESIGN).measure["estimate"])
 
 
@@ -569,3 +571,98 @@ def test_a_warning_never_reads_like_a_finding(table):
     assert link.headline().startswith("A warning, not a finding: score on own_share would give ")
     assert link.headline().endswith("The two are one thing.")
     assert "tends to be" not in link.headline()
+
+
+@pytest.mark.parametrize(
+    ("formula", "cluster", "code"),
+    [
+        ("score ~ own_share | year", "oblast", "year"),
+        ("score ~ own_share + C(year)", "oblast", "year"),
+        ("score ~ own_share", "year", "year"),
+    ],
+)
+def test_averaging_refuses_codes_that_change_within_a_unit(formula, cluster, code):
+    design = LinkDesign(formula, cluster=cluster, average="place")
+    with pytest.raises(DataError, match=rf"{code}: several values within 240 units \(p000"):
+        link_autonomy(panel(), design)
+
+
+def test_codes_of_groups_that_are_numbers_average_as_their_names_would():
+    table = panel()
+    numbered = table.assign(oblast=table["oblast"].map(ord))
+    named, coded = (link_autonomy(t, DESIGN.change(average="place")) for t in (table, numbered))
+    assert_allclose(coded.measure["std_error"], named.measure["std_error"], rtol=1e-12)
+
+
+def test_rows_without_a_unit_to_average_over_are_counted():
+    table = panel()
+    table.loc[table["place"] == "p003", "place"] = None
+    found = link_autonomy(table, DESIGN.change(average="place"))
+    notes = " ".join(found.notes)
+    assert "956 rows were averaged to 239 units of place (4 rows each)" in notes
+    assert "4 of 960 rows name no place and were left out." in notes
+
+
+def test_averaging_a_category_makes_no_units_that_have_no_rows():
+    table = panel()
+    chosen = DESIGN.change(average="place", where={"oblast": tuple("abcdef")})
+    notes = link_autonomy(table.astype({"place": "category"}), chosen).notes
+    assert notes == link_autonomy(table, chosen).notes
+
+
+@pytest.mark.parametrize("years", [range(2001, 2003), np.array([2001, 2002]), {2001, 2002}])
+def test_wanted_values_may_come_as_any_collection(years):
+    wanted = link_autonomy(panel(), DESIGN.change(where={"year": (2001, 2002)}))
+    assert link_autonomy(panel(), DESIGN.change(where={"year": years})).notes == wanted.notes
+
+
+def test_a_value_that_no_row_has_is_told_from_a_number_of_the_same_spelling():
+    table = panel()
+    with pytest.raises(DataError, match="year: no row has '2001'; there are 2000, 2001"):
+        link_autonomy(table, DESIGN.change(where={"year": "2001"}))
+    mixed = table.assign(year=[2001, "old"] * 480)
+    with pytest.raises(DataError, match="year: no row has 'new'; there are 2001, 'old'"):
+        link_autonomy(mixed, DESIGN.change(where={"year": "new"}))
+
+
+def test_a_left_out_unit_is_named_by_its_row_in_the_table_given(table):
+    far = table["place"] == "p200"
+    table.loc[far, ["own_share", "score"]] = 9.0, -99.0
+    design = LinkDesign("score ~ own_share", cluster="none", where={"kind": ("city", "town")})
+    table.loc[far, "kind"] = "city"
+    assert link_autonomy(table, design).details["without_high_cluster"] == "row 201"
+
+
+def test_one_residual_degree_of_freedom_leaves_a_link_without_robustness_value():
+    table = pd.DataFrame({"own_share": [0.1, 0.4, 0.8], "score": [1.0, 3.0, 2.0]})
+    link = link_autonomy(table, LinkDesign("score ~ own_share", cluster="none"))
+    assert link.details["robustness_value"] is None
+    assert "No robustness value: the classical fit leaves one degree of freedom." in link.notes
+
+
+def test_a_slope_beyond_what_matters_is_told_with_the_interval_that_shows_it():
+    found = link_autonomy(places(slope=-3.0, n=600), DESIGN.change(smallest_slope=0.001))
+    assert found.details["equivalence"] == "larger"
+    (note,) = (note for note in found.notes if "smallest of interest" in note)
+    assert note.startswith(
+        "The slope is further from zero than the smallest of interest, 0.001 SD per 0.1 (its 90 % "
+        "interval lies beyond);"
+    )
+
+
+def test_a_p_value_near_zero_is_not_said_to_be_zero():
+    found = link_autonomy(places(slope=0.0, n=2000), DESIGN.change(smallest_slope=5.0))
+    assert any("are ruled out (two one-sided tests, p <0.001)" in note for note in found.notes)
+
+
+def test_the_methods_say_what_was_averaged(table):
+    text = link_autonomy(panel(), DESIGN.change(average="place")).methods_text()
+    assert text.startswith("Rows of each place were averaged first. The outcome, score,")
+    assert "averaged" not in link_autonomy(table, DESIGN).methods_text()
+
+
+def test_rows_of_a_panel_are_not_called_units():
+    within = DESIGN.change(formula="score ~ own_share | place + year", within=True)
+    link = link_autonomy(panel(), within)
+    assert "960 units in a period" in link.headline()
+    assert "960 units in a period" in link.methods_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -88,6 +89,22 @@ def test_another_number_in_the_results_is_another_number_in_the_paper(changed, t
 
 def test_signs_of_the_typesetter_in_a_title_are_shown_as_they_are(results, tmp_path, typst):
     assert WEIRD in text_of(paper.build_paper(results, tmp_path / "a.pdf"))
+
+
+def test_figures_are_referred_to_and_numbers_below_zero_have_a_minus(tmp_path, typst):
+    run = load_study("kazakhstan").run()
+    out = report.write_report([run], tmp_path / "results")
+    text = text_of(paper.build_paper(out, tmp_path / "a.pdf"))
+    numbers = json.loads((out / "numbers.json").read_text("utf-8"))["kazakhstan"]
+    for place, key in enumerate(numbers["order"], start=1):
+        assert f"(Figure {place}.)" in text
+        assert f"Figure {place}: Kazakhstan. {numbers[key]['title']}." in text
+    described = " ".join(numbers[key]["headline"] for key in numbers["order"])
+    below = re.findall(r" (-\d\.\d+)", described)
+    assert below
+    for number in below:
+        assert number.replace("-", "−") in text
+        assert f" {number}" not in text
 
 
 def test_a_number_that_is_missing_is_named(changed, tmp_path, typst):

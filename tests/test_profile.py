@@ -460,8 +460,8 @@ def test_counts_behind_the_open_questions_are_true(kazakhstan):
 
 
 def test_a_describer_that_does_not_exist_gets_the_nearest_spelling():
-    (told,) = check_options("serie", [])
+    (told,) = check_options("serie", {})
     assert told.startswith("unknown description 'serie'. Did you mean 'series'?")
-    assert check_options("missing", ["items", "item"]) == [
+    assert check_options("missing", {"items": [], "item": []}) == [
         "missing: unknown option 'item'. Did you mean 'items'?"
     ]

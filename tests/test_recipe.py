@@ -130,3 +130,81 @@ def test_problems_of_several_parts_come_together(write):
     assert told.count("\n- line ") == int(told.split()[0]) >= 3
     for part in ("minmx", "'shar'", "'aa'"):
         assert part in told
+
+
+PERIODS = TABLE.replace("place,", "year,place,").replace("\n", "\n2020,").removesuffix("2020,")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[[indicator]]", "periods = [2020]\n[[indicator]]", "study: periods without period"),
+        ("[[indicator]]", "show_period = 2020\n[[indicator]]", "study: show_period without period"),
+        (
+            "[[indicator]]",
+            'period = "year"\nperiods = [2020]\nshow_period = 2021\n[[indicator]]',
+            "study: show_period 2021 is not among periods",
+        ),
+        (
+            "[sensitivity]",
+            '[survey]\npsu = "place"\n[sensitivity]',
+            "indicator: std_error of a; with a survey, errors come from the answers",
+        ),
+        (
+            "smallest_slope = 0.05",
+            'mechanical = { oblasts = "paid from it" }',
+            "link[1].mechanical: there is no column 'oblasts'. Did you mean 'oblast'?",
+        ),
+    ],
+)
+def test_what_a_recipe_says_in_vain_is_refused(write, old, new, said):
+    text = RECIPE.replace(old, new, 1)
+    if "survey" in new:
+        text = text.replace('dimension = "one"', 'dimension = "one"\nstd_error = "b"', 1)
+    assert said in problems(write(text))
+
+
+def test_a_survey_has_no_periods(write, tmp_path):
+    path = write(
+        RECIPE.replace('unit = "place"', 'unit = "place"\nperiod = "year"')
+        + '[survey]\npsu = "oblast"\n'
+    )
+    (tmp_path / "table.csv").write_text(PERIODS)
+    assert "survey: answers are of one period" in problems(path)
+
+
+def test_rows_may_be_chosen_by_a_truth_value(write):
+    text = RECIPE.replace("smallest_slope = 0.05", "where = { share = true, a = [1, false] }")
+    where = read_recipe(write(text)).links["link"].where
+    assert dict(where) == {"share": (True,), "a": (1, False)}
+
+
+def test_a_link_of_means_of_units_is_not_within_them(write, tmp_path):
+    text = RECIPE.replace('unit = "place"', 'unit = "place"\nperiod = "year"')
+    text = text.replace("share | oblast", "share | place")
+    path = write(text)
+    (tmp_path / "table.csv").write_text(PERIODS)
+    assert read_recipe(path).links["link"].within
+    averaged = text.replace("smallest_slope", 'average = "place"\nsmallest_slope')
+    assert not read_recipe(write(averaged)).links["link"].within
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ('columns = ["share"]', "describe[1]: series: columns must be a table, got ['share']."),
+        ("highlight = 3", "describe[1]: series: highlight must be text, got 3."),
+    ],
+)
+def test_an_option_of_a_description_is_of_its_kind(write, option, said):
+    options = {
+        "table": '"table.csv"',
+        "unit": '"place"',
+        "period": '"a"',
+        "columns": '{ share = "Share" }',
+        "highlight": '"p"',
+        "peers": '"b"',
+    }
+    options |= dict([option.split(" = ")])
+    told = "".join(f"{name} = {value}\n" for name, value in options.items())
+    assert said in problems(write(f'{RECIPE}[[describe]]\nname = "d"\nmethod = "series"\n{told}'))

@@ -202,7 +202,7 @@ def test_a_scale_for_each_dimension(survey):
     first = two_dimensions(survey)
     agree = Codebook(tuple(replace(item, measurement="reflective") for item in first.codebook))
     both = assess_reliability(Survey(first.frame, agree, first.design), n_draws=100, seed=0)
-    assert both.headline().startswith("alpha ranges from 0.")
+    assert both.headline().startswith("Alpha ranges from 0.")
     assert "over 2 dimensions" in both.headline()
 
 

@@ -384,6 +384,14 @@ def test_one_citation_key_for_two_works_is_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_results_without_a_name_of_their_own_have_a_heading_in_words(page, few):
+    numbers = json.loads((few / "numbers.json").read_text("utf-8"))
+    titles = {numbers["eu"][key]["title"] for key in numbers["eu"]["order"]}
+    assert set(report.TITLES.values()) - titles == {report.TITLES["comparison"]}
+    assert numbers["comparison"]["comparison"]["title"] == report.TITLES["comparison"]
+    assert "How to read this" in (page[1] / "index.html").read_text("utf-8")
+
+
 def test_a_run_is_read_only_if_it_is_as_it_was_written(page, tmp_path):
     source = page[1]
     assert report.read_run(source)["recipes"] == ["places"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from lgpi_research.datasets import load_eu_regions, load_tai
 from lgpi_research.errors import MethodError, SpecError
 from lgpi_research.indicators import Indicators
 from lgpi_research.registry import aggregator, use
+from lgpi_research.results import load_result
 from lgpi_research.scoring import make_plan, score_index
 from lgpi_research.spec import IndexSpec
 
@@ -300,3 +303,14 @@ def test_no_error_of_a_score_without_those_of_its_indicators_or_a_linear_scale()
         score_index(data, spec.change(aggregate="geometric"), error_correlation=1.0)
     with pytest.raises(SpecError, match=r"must be in \[0, 1\], got 2"):
         score_index(data, spec, error_correlation=2)
+
+
+def test_the_shown_period_survives_a_file_when_periods_are_dates(tmp_path):
+    dates = [date(2020, 1, 1), date(2021, 1, 1)]
+    rows = pd.DataFrame({"place": list("aabb"), "at": dates * 2, "x": [1.0, 4.0, 2.0, 3.0]})
+    data = Indicators.from_table(rows, Codebook((Indicator("x"),)), unit="place", period="at")
+    scores = score_index(data, IndexSpec("i", {"d": ("x",)}))
+    scores.save(tmp_path / "scores.parquet")
+    again = load_result(tmp_path / "scores.parquet")
+    assert again.summary()["unit"].tolist() == ["a", "b"]
+    assert again.headline() == scores.headline()

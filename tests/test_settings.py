@@ -241,7 +241,7 @@ def test_the_published_total_is_mechanical_and_would_have_shown_a_clear_link():
     links = run("burkina_faso").links
     total, main = links["the published total"].details, links["local taxes per head"].details
     assert total["mechanical"]
-    assert "shares local_taxes with the measure" in total["because"]
+    assert "shares local taxes with the measure" in total["because"]
     assert total["slope_low"] > main["slope_high"]
 
 

@@ -83,3 +83,22 @@ def test_every_problem_of_a_link_design_is_named():
     assert "Did you mean 'own_share'" in text
     assert "per: must be a positive number" in text
     assert "At or below 0 the score holds nothing but error" in text
+
+
+def test_link_designs_can_be_sent_to_workers():
+    design = LinkDesign(
+        "score ~ share + area",
+        cluster="oblast",
+        where={"year": (2020, 2021)},
+        mechanical={"grants": "a transfer"},
+        lineage={"share": ("own",)},
+    )
+    assert pickle.loads(pickle.dumps(design)) == design  # noqa: S301
+
+
+def test_a_changed_measure_takes_its_own_name_and_keeps_a_stated_label():
+    design = LinkDesign("score ~ share + area", cluster="oblast")
+    assert design.change(measure="area").measure_label == "area"
+    assert design.change(measure_label="the share").change(measure="area").measure_label == (
+        "the share"
+    )

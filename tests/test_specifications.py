@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -300,3 +301,14 @@ def test_axes_outside_a_grid_hold_the_slopes_alone(curve):
 def test_the_picture_has_the_same_bytes_each_time(curve, tmp_path):
     first = save_figure(curve.plot(), tmp_path / "a.png").read_bytes()
     assert save_figure(curve.plot(), tmp_path / "b.png").read_bytes() == first
+
+
+def test_columns_that_no_design_names_are_no_part_of_a_curve():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"score": rng.normal(size=60), "share": rng.uniform(size=60), "group": list("abcdef") * 10}
+    )
+    designs = control_subsets(LinkDesign("score ~ share", cluster="group"))
+    beside = table.assign(founded=[date(1999, 1, 1)] * 60)
+    plain, more = (compare_specifications({"one": t}, designs) for t in (table, beside))
+    assert more.digest() == plain.digest()

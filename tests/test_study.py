@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from lgpi_research.errors import DataError, SpecError
 from lgpi_research.loading import load_study, study_from_table
 from lgpi_research.methods.places import unit_reliability
 from lgpi_research.results import load_result
+from lgpi_research.study import compare_studies
 
 
 def by_hand(y: np.ndarray, X: np.ndarray, clusters: np.ndarray) -> tuple[float, float, float]:
@@ -236,3 +239,108 @@ def test_an_unknown_result_lists_those_there_are():
 def test_an_unknown_stage_is_refused_with_the_nearest_spelling():
     with pytest.raises(SpecError, match="Did you mean 'sensitivity'"):
         load_study("eu").run(stages=("sensitvity",))
+
+
+PANEL = """
+[study]
+title = "A panel of scores with errors"
+unit = "place"
+period = "year"
+sources = ["panel.csv"]
+
+[[indicator]]
+name = "a"
+dimension = "all"
+std_error = "a_error"
+
+[[indicator]]
+name = "b"
+dimension = "all"
+std_error = "b_error"
+
+[index]
+normalise = "zscore"
+
+[reliability]
+error_correlation = 0
+
+[[link]]
+name = "between"
+formula = "score ~ share"
+cluster = "place"
+
+[[link]]
+name = "within"
+role = "second"
+formula = "score ~ share | place + year"
+cluster = "place"
+"""
+
+
+def panel_study(folder, error=0.1, seen=None):
+    """Load a panel of places; `seen` holds the years in which each place is seen."""
+    rng = np.random.default_rng(3)
+    seen = [(2001, 2002, 2003)] * 20 if seen is None else seen
+    traits = rng.normal(size=len(seen))
+    rows = [(f"p{i}", year, traits[i]) for i, years in enumerate(seen) for year in years]
+    table = pd.DataFrame(rows, columns=["place", "year", "trait"])
+    for name in "ab":
+        table[name] = table["trait"] + rng.normal(size=len(table))
+        table[f"{name}_error"] = error
+    table.assign(share=rng.uniform(size=len(table))).to_csv(folder / "panel.csv", index=False)
+    (folder / "panel.toml").write_text(PANEL)
+    return load_study(folder / "panel.toml")
+
+
+def test_errors_that_are_independent_correct_the_sd_of_the_score(tmp_path):
+    study = panel_study(tmp_path)
+    link = study.run(stages=("link",))["link"]
+    scores = study.scores().frame
+    expected = unit_reliability(scores["score"], scores["std_error"]).squared_correlation
+    assert_allclose(link.details["score_reliability"], expected, rtol=1e-12)
+    assert 0.9 < expected < 1
+
+
+def test_scores_that_are_all_error_refuse_the_correction_and_not_the_link(tmp_path):
+    links = panel_study(tmp_path, error=5.0).run(stages=("link",)).links
+    for link in links.values():
+        assert link.details["score_reliability"] is None
+        assert "the scores of the 60 rows differ no more than their errors do" in " ".join(
+            link.notes
+        )
+
+
+def test_movements_without_units_in_common_refuse_the_correction(tmp_path):
+    pairs = [*combinations((2001, 2002, 2003, 2004, 2005), 2)] * 2  # each two years share two
+    within = panel_study(tmp_path, seen=pairs).run(stages=("link",)).links["within"]
+    assert within.details["score_reliability"] is None
+    assert "no two periods share three place" in within.details["score_unreliable"]
+
+
+def test_a_curve_says_that_its_scores_are_not_corrected_for_error(tmp_path):
+    results = panel_study(tmp_path).run(stages=("link", "specifications"))
+    curve, link = results["specifications"], results["link"].details
+    stated = curve.frame[curve.frame["preferred"]].iloc[0]
+    factor = link["slope"] / stated["slope"]
+    assert_allclose(factor, link["score_reliability"] ** -0.5, rtol=1e-10)
+    assert any(f"its slope in SD is {factor:.3g} times" in note for note in curve.notes)
+
+
+def test_studies_of_one_name_are_not_compared():
+    found = load_study("eu").run(stages=("link",))
+    with pytest.raises(SpecError, match="eu: several studies have this name"):
+        compare_studies([found, found])
+
+
+def test_a_score_of_the_tables_own_is_not_overwritten(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.uniform(size=(40, 3)), columns=["a", "share", "score"])
+    table.assign(place=range(40), cluster=np.repeat(range(8), 5)).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    options = {"unit": "place", "formula": "score ~ share", "cluster": "cluster"}
+    study = study_from_table(tmp_path / "t.csv", dimensions={"all": ("a",)}, **options)
+    with pytest.raises(DataError, match=r"has a column score of its own.*Rename it"):
+        study.run(stages=("link",), seed=0)
+    alone = study_from_table(tmp_path / "t.csv", dimensions={}, **options)
+    assert alone.run(stages=("link",), seed=0)["link"].details["outcome"] == "score"

@@ -91,8 +91,8 @@ TIERS = {
 MONEY = ["revenue_total", "tax_revenue", "nontax_revenue", "capital_sales",
          "transfers_received", "special_receipts", "expenditure"]  # fmt: skip
 
-SMALL = 1e-3
-"""Rings of the map that enclose fewer square degrees (about 8 km²) are left out."""
+SMALL = 10
+"""Rings that enclose no more than 10 squares of 0.01 degrees (about 8 km²) are left out."""
 
 
 def kazakhstan_regions(raw: Path) -> Made:
@@ -211,18 +211,21 @@ def kazakhstan_map(raw: Path) -> Made:
         parts = shape["coordinates"] if shape["type"] == "MultiPolygon" else [shape["coordinates"]]
         ring = 0
         for line in (line for part in parts for line in part):
-            points = np.round(np.asarray(line, dtype=float)[:, :2], 2)
+            # In whole hundredths of a degree, areas are exact: some rings lie on the limit.
+            points = np.rint(np.asarray(line, dtype=float)[:, :2] * 100).astype("int64")
             points = points[:-1][(points[:-1] != points[1:]).any(axis=1)]  # ends where it began
-            if area(points) < SMALL:
+            if area(points) <= SMALL:
                 left += 1
                 continue
             ring += 1
-            rows += [(code, ring, vertex, *xy) for vertex, xy in enumerate(points.tolist(), 1)]
+            rows += [
+                (code, ring, vertex, *xy) for vertex, xy in enumerate((points / 100).tolist(), 1)
+            ]
     columns = ["iso_3166_2", "ring", "vertex", "longitude", "latitude"]
     frame = pd.DataFrame(rows, columns=columns)
     return frame, [
-        f"{frame['iso_3166_2'].nunique()} regions, {len(frame):,} vertices; {left} rings of less "
-        f"than {SMALL:g} square degrees left out."
+        f"{frame['iso_3166_2'].nunique()} regions, {len(frame):,} vertices; {left} rings of no "
+        f"more than {SMALL / 1e4:g} square degrees left out."
     ]
 
 

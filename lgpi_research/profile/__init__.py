@@ -7,7 +7,9 @@ name it. Nothing here estimates a relation between autonomy and scores.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from lgpi_research.errors import nearest
 from lgpi_research.profile.budgets import describe_budgets
@@ -41,13 +43,27 @@ DESCRIBERS: dict[str, Callable[..., Result]] = {
 """Describers by the name that a recipe uses: functions of tables and plain options."""
 
 
-def check_options(method: str, options: Iterable[str]) -> list[str]:
-    """Return what is wrong with the name of a describer and the names of its options.
+_KINDS: dict[str, tuple[type, str]] = {
+    "str": (str, "text"),
+    "bool": (bool, "true or false"),
+    "int": (int, "a whole number"),
+    "Mapping": (Mapping, "a table"),
+    "Sequence": (Sequence, "a list"),
+}
+"""How the annotation of an option begins, to what its value must be."""
+
+
+def check_options(method: str, options: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the name of a describer and with its options.
 
     Examples
     --------
-    >>> check_options("map", ["table", "unit", "column", "outline", "title"])
-    ["map: unknown option 'outline'. Did you mean 'outlines'?", 'map: outlines is missing.']
+    >>> options = {"table": "a", "unit": "b", "column": "c", "outline": "d", "title": 3}
+    >>> for problem in check_options("map", options):
+    ...     print(problem)
+    map: unknown option 'outline'. Did you mean 'outlines'?
+    map: outlines is missing.
+    map: title must be text, got 3.
     """
     if method not in DESCRIBERS:
         known = ", ".join(DESCRIBERS)
@@ -61,4 +77,11 @@ def check_options(method: str, options: Iterable[str]) -> list[str]:
         if name not in allowed
     ]
     needed = [name for name, told in allowed.items() if told.default is inspect.Parameter.empty]
-    return [*found, *(f"{method}: {name} is missing." for name in needed if name not in given)]
+    found += [f"{method}: {name} is missing." for name in needed if name not in given]
+    for name, value in options.items():
+        if name in allowed:
+            begins = re.split(r"\W", str(allowed[name].annotation))[0]
+            kind, text = _KINDS.get(begins, (object, ""))
+            if not isinstance(value, kind) or (kind is Sequence and isinstance(value, str)):
+                found.append(f"{method}: {name} must be {text}, got {value!r}.")
+    return found

@@ -110,6 +110,8 @@ def test_low_ratings_and_few_institutions_are_told(cities):
     named = low["city"].value_counts()
     assert named[["Нарьян-Мар", "Магас", "Серпухов"]].tolist() == [7, 7, 5]
     assert (cities["city"].isin(["Нарьян-Мар", "Магас"])).sum() == 14
+    assert named["Махачкала"] == 3
+    assert sorted(named)[:-4] == [1] * 6
     tiny = cities[cities["city"].isin(["Нарьян-Мар", "Магас"])]["institutions"]
     assert (tiny.min(), tiny.max()) == (1, 3)
     kazan = cities[(cities["city"] == "Казань") & (cities["year"] == 2017)].iloc[0]
@@ -195,3 +197,36 @@ def test_cities_keep_their_codes_names_and_figures(cities):
     assert (ordered["oktmo"].to_numpy() == cities["oktmo"].to_numpy()).all()
     assert_allclose(ordered["openness_rating"], cities["rating"], atol=1e-7)
     assert (ordered["disclose_budget_plan"].to_numpy() == cities["disclosing_budget_plan"]).all()
+
+
+@needs_raw
+def test_budgets_are_outturns_by_the_code_list_of_the_source(data):
+    codes = pd.read_csv(RAW / "BDMO_id_name.csv", index_col=0).set_axis(["code", "name"], axis=1)
+    wide = pd.read_csv(
+        RAW / "big_cities_with_openness.csv",
+        usecols=["oktmo", "year", "t8013001_1", "t8013001_34"],
+        dtype={"oktmo": "str"},
+    )
+    names = codes.set_index("code")["name"].loc[["t8013001_1", "t8013001_34"]]
+    assert names.str.startswith("Доходы местного бюджета, фактически исполненные").all()
+    assert names.str.endswith(("Всего", "Безвозмездные поступления")).all()
+    share = wide["t8013001_34"] / wide["t8013001_1"]
+    wide = wide.assign(oktmo=wide["oktmo"].str.zfill(8), share=share)
+    wide = wide.sort_values(["oktmo", "year"], kind="stable")
+    assert_allclose(data.frame["transfer_share"], wide["share"], rtol=0, atol=5.1e-6)
+    assert {data.columns[name].basis for name in ("transfer_share", "own_share")} == {"outturn"}
+    assert sum("Budgets are outturns" in caveat for caveat in data.caveats) == 1
+
+
+@needs_raw
+def test_every_count_is_that_of_the_published_table(cities):
+    source = pd.read_csv(RAW / "big_cities_with_openness.csv", dtype={"oktmo": "str"})
+    source["oktmo"] = source["oktmo"].str.zfill(8)
+    source = source.sort_values(["oktmo", "year"], kind="stable")
+    published = source.columns[1:8]  # institutions, five counts, the rating
+    ours = ["institutions", *COUNTS, "rating"]
+    assert_allclose(cities[ours], source[published], rtol=0, atol=1e-7)
+    pairs = pd.DataFrame(
+        {"ours": cities["region"].to_numpy(), "theirs": source["region_matched"].to_numpy()}
+    ).drop_duplicates()
+    assert len(pairs) == pairs["ours"].nunique() == pairs["theirs"].nunique() == 74

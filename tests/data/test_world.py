@@ -116,6 +116,13 @@ def test_values_beyond_the_goalposts_are_those_of_the_caveat(panel):
     assert set(panel.loc[beyond["stability"], "iso3"]) == {"AFG"}
 
 
+def test_none_of_the_three_shares_lies_beyond_0_to_1(panel):
+    shares = panel[["own_revenue_share", "tax_share", "expenditure_share"]].stack().dropna()
+    assert shares.between(0, 1).all()
+    caveats = load_dataset("world_panel").caveats
+    assert sum("of the three shares here none does" in caveat for caveat in caveats) == 1
+
+
 def test_own_revenue_and_net_transfers_pay_for_own_spending(panel):
     paid = (1 - panel["vertical_gap"] + panel["transfer_dependence"]).dropna()
     assert_allclose(paid.quantile([0.05, 0.5, 0.95]), [0.90, 0.99, 1.12], atol=0.005)
@@ -296,6 +303,32 @@ def test_two_of_the_1101_joined_rows_hold_none_of_the_five_measures(panel):
     held = panel.dropna(subset=FISCAL, how="all").set_index(["iso3", "year"]).index
     joined = joined.set_index(["iso3", "year"])
     assert set(joined.index.difference(held)) == {("GEO", 2017), ("USA", 2017)}
+
+
+@needs_raw
+def test_country_measures_join_governance_and_local_corruption_as_counted():
+    wide = pd.read_csv(RAW / "imf-fiscal-decentralization" / "imf_fd_subnational_wide.csv")
+    governed = pd.read_csv(RAW / "worldwide-governance-indicators" / "wgi_1996_2021.csv")
+    facts = pd.read_csv(RAW / "qog-standard-cs-jan23" / "qog_cs_extract.csv")
+    local = set(pd.read_csv(RAW / "local-autonomy-index" / "lai_tidy.csv")["iso3"])
+    regional = pd.read_csv(RAW / "regional-authority-index" / "rai_country_scores.csv")
+    recent = wide[(wide["sector"] == "SNG") & wide["year"].between(2012, 2016)]
+    fiscal = set(recent.dropna(subset=["rd", "taxd", "sd", "transferDep1", "vfi"], how="all").iso3)
+    of_year = governed.groupby("year")["iso3"].agg(set)
+    corrupt = set(facts.dropna(subset=["gcb_pclgcmost"])["ccodealp"])
+    assert [len(fiscal & there) for there in (of_year[2016], {*facts["ccodealp"]}, corrupt)] == [
+        74,
+        74,
+        59,
+    ]
+    assert "KAZ" in fiscal & corrupt
+    assert [len(local & there) for there in (of_year[2014], {*wide["iso3"]}, corrupt)] == [
+        39,
+        38,
+        30,
+    ]
+    both = regional.merge(governed.dropna(subset=["gee"]), on=["iso3", "year"])
+    assert (len(both), both["iso3"].nunique(), (both["year"] == 2010).sum()) == (932, 80, 80)
 
 
 @needs_raw
