@@ -1,5 +1,6 @@
 """Local-governance data into an index that can be defended, and a claim with its limits stated."""
 
+from lgpi_research.agreement import Agreement, assess_agreement
 from lgpi_research.autonomy import BudgetProfile, assess_budgets
 from lgpi_research.codebook import Codebook, Indicator
 from lgpi_research.comparison import Comparison, compare_settings
@@ -36,6 +37,7 @@ from lgpi_research.synthesis import Synthesis, synthesise
 from lgpi_research.version import __version__
 
 __all__ = [
+    "Agreement",
     "BudgetProfile",
     "Codebook",
     "Comparison",
@@ -62,6 +64,7 @@ __all__ = [
     "Variation",
     "__version__",
     "aggregator",
+    "assess_agreement",
     "assess_budgets",
     "assess_reliability",
     "assess_sensitivity",

@@ -195,6 +195,74 @@ def link(
 
 @app.command()
 @_guarded
+def agreement(
+    source: Annotated[
+        str, typer.Argument(metavar="TABLE", help="A table (CSV, Parquet, Excel, Stata, SPSS).")
+    ],
+    unit: Annotated[str, typer.Option(help="Column of the units that were rated.")] = "",
+    coder: Annotated[str, typer.Option(help="Column of the coders, one rating a row.")] = "",
+    value: Annotated[str, typer.Option(help="Column of the ratings, one a row.")] = "",
+    coders: Annotated[str, typer.Option(help="Columns of the coders, one unit a row: a,b")] = "",
+    measurement: Annotated[
+        str, typer.Option(help="nominal, ordinal, interval or ratio.")
+    ] = "nominal",
+    coefficients: Annotated[
+        str, typer.Option(help="krippendorff,gwet,… ; those usual for the measurement if absent.")
+    ] = "",
+    weights: Annotated[
+        str, typer.Option(help="identity, ordinal, linear, quadratic or ratio.")
+    ] = "",
+    categories: Annotated[str, typer.Option(help="Possible values in order: low,middle,high")] = "",
+    missing_codes: Annotated[str, typer.Option(help="Codes of no rating: -99,8")] = "",
+    interval: Annotated[
+        str, typer.Option(help="Krippendorff's interval: jackknife or bootstrap.")
+    ] = "jackknife",
+    level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
+    draws: Annotated[int, typer.Option(help="Bootstrap draws of units.")] = 1000,
+    delimiter: Annotated[str | None, typer.Option(help="Delimiter of a text table.")] = None,
+    decimal: Annotated[str, typer.Option(help="Decimal mark of a text table.")] = ".",
+    encoding: Annotated[str | None, typer.Option(help="Encoding of a text table.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of an Excel file.")] = None,
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    as_json: Json = False,
+) -> None:
+    """Agreement of coders or experts who rated the same units."""
+    from lgpi_research import tables
+    from lgpi_research.agreement import assess_agreement
+    from lgpi_research.readers import read_table
+
+    table = read_table(source, delimiter=delimiter, decimal=decimal, encoding=encoding, sheet=sheet)
+    frame = table.frame
+    if missing_codes:
+        rated = [name for name in (value, *_names(coders)) if name in frame.columns]
+        codes = [_number(code) for code in _names(missing_codes)]
+        frame = frame.assign(**{name: frame[name].mask(frame[name].isin(codes)) for name in rated})
+    found = assess_agreement(
+        frame,
+        unit=unit or None,
+        coder=coder or None,
+        value=value or None,
+        coders=_names(coders) or None,
+        measurement=measurement,
+        coefficients=_names(coefficients) or None,
+        weights=weights or None,
+        categories=[_number(one) for one in _names(categories)] or None,
+        interval=interval,
+        level=level,
+        n_boot=draws,
+        seed=seed,
+        n_jobs=jobs,
+    )
+    if as_json:
+        print(found.to_json(), end="")
+        return
+    notes = (*table.notes, *found.notes)
+    print(found.headline(), tables.to_text(found.summary()), *notes, sep="\n")
+
+
+@app.command()
+@_guarded
 def data(
     name: Annotated[
         str, typer.Argument(help="A data set to describe; all are listed if absent.")

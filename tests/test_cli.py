@@ -55,6 +55,7 @@ def test_every_command_explains_itself():
         ("link",),
         ("data",),
         ("paper",),
+        ("agreement",),
     ):
         status, out, _ = lgpi(*command, "--help")
         assert status == 0

@@ -2,7 +2,7 @@
 # the tables that ship with the project, with the numbers that established R packages return.
 #
 #   Rscript make_cases.R        (in this folder; needs psych, lavaan, plm, clubSandwich,
-#                               metafor, jsonlite)
+#                               lme4, metafor, jsonlite)
 #
 # The same R and the same versions of the packages write the same bytes.
 
@@ -453,5 +453,179 @@ write_case(
       Coef = "intrcpt", beta = robust$beta, SE = robust$SE, tstat = robust$tstat,
       df_Satt = robust$df_Satt, p_Satt = robust$p_Satt
     )
+  )
+)
+
+# Agreement of coders ------------------------------------------------------------------------
+# Where no package is named the numbers are those of formulas written out below, pair by pair.
+
+set.seed(20260107)
+truth <- sample(1:5, 24, replace = TRUE)
+coded <- sapply(1:4, function(j) pmin(pmax(truth + sample(-1:1, 24, TRUE, c(1, 4, 1)), 1), 5))
+colnames(coded) <- paste0("c", 1:4)
+gaps <- coded
+gaps[cbind(sample(24, 12), rep(1:4, 3))] <- NA
+write_table(data.frame(unit = 1:24, coded), "coders.csv")
+write_table(data.frame(unit = 1:24, gaps), "coders_gaps.csv")
+coders <- colnames(coded)
+
+pairs_within <- function(x) {
+  found <- lapply(seq_len(nrow(x)), function(i) {
+    v <- x[i, !is.na(x[i, ])]
+    if (length(v) < 2) return(NULL)
+    grid <- expand.grid(a = seq_along(v), b = seq_along(v))
+    grid <- grid[grid$a != grid$b, ]
+    data.frame(a = v[grid$a], b = v[grid$b], share = 1 / (length(v) - 1), unit = i)
+  })
+  do.call(rbind, found)
+}
+differences <- list(
+  nominal = function(a, b, pool) as.numeric(a != b),
+  ordinal = function(a, b, pool) {
+    middle <- function(v) sapply(v, function(w) sum(pool < w) + sum(pool == w) / 2)
+    (middle(a) - middle(b))^2
+  },
+  interval = function(a, b, pool) (a - b)^2,
+  ratio = function(a, b, pool) ((a - b) / (a + b))^2
+)
+alpha_of <- function(x, difference) {
+  x <- x[rowSums(!is.na(x)) > 1, ]
+  pool <- x[!is.na(x)]
+  inside <- pairs_within(x)
+  every <- expand.grid(i = seq_along(pool), j = seq_along(pool))
+  every <- every[every$i != every$j, ]
+  1 - sum(inside$share * difference(inside$a, inside$b, pool)) / length(pool) /
+    mean(difference(pool[every$i], pool[every$j], pool))
+}
+write_case(
+  "krippendorff-simulated", "krippendorff_alpha", "coders_gaps.csv",
+  list(units = "unit", raters = coders, missing = "kept", levels = names(differences)),
+  "formula over pairs of ratings, in make_cases.R", "base R", "exact", 1e-9,
+  "Simulated: 24 units, 4 coders, 5 values, 12 ratings blanked.",
+  lapply(differences, function(difference) list(
+    alpha = alpha_of(gaps, difference), units = 24, raters = 4,
+    n_pairable = sum(gaps[rowSums(!is.na(gaps)) > 1, ] >= 0, na.rm = TRUE)
+  ))
+)
+
+corrected <- function(x, weigh) {
+  q <- 1:5
+  w <- outer(q, q, weigh)
+  shares <- t(apply(x, 1, function(v) tabulate(v[!is.na(v)], 5) / sum(!is.na(v))))
+  inside <- pairs_within(x)
+  pa <- mean(tapply(w[cbind(inside$a, inside$b)], inside$unit, mean))
+  p <- colMeans(shares)
+  by_coder <- apply(x, 2, function(v) tabulate(v[!is.na(v)], 5) / sum(!is.na(v)))
+  two <- combn(4, 2)
+  pe <- list(
+    ac = sum(w) * sum(p * (1 - p)) / 20, fleiss = sum(w * outer(p, p)),
+    conger = mean(apply(two, 2, function(g) sum(w * outer(by_coder[, g[1]], by_coder[, g[2]])))),
+    bp = sum(w) / 25, pa = 0
+  )
+  lapply(pe, function(chance) list(coeff = (pa - chance) / (1 - chance), pa = pa, pe = chance))
+}
+write_case(
+  "agreement-simulated", "chance_corrected_agreement", "coders_gaps.csv",
+  list(
+    units = "unit", raters = coders, missing = "kept", confidence = 0.95,
+    coefficients = list(ac = "Gwet", fleiss = "Fleiss", conger = "Conger",
+                        bp = "Brennan-Prediger", pa = "share of agreeing pairs"),
+    weights = c("unweighted", "linear", "quadratic")
+  ),
+  "formulas over pairs of ratings, in make_cases.R", "base R", "exact", 1e-9,
+  "Simulated: 24 units, 4 coders, 5 values, 12 ratings blanked.",
+  list(
+    unweighted = corrected(gaps, function(a, b) as.numeric(a == b)),
+    linear = corrected(gaps, function(a, b) 1 - abs(a - b) / 4),
+    quadratic = corrected(gaps, function(a, b) 1 - (a - b)^2 / 16)
+  )
+)
+
+fit <- psych::cohen.kappa(coded[, 1:2])
+write_case(
+  "cohen-simulated", "cohen_kappa", "coders.csv",
+  list(
+    raters = coders[1:2], weights = setNames(list(), character()), confidence = 0.95
+  ),
+  "psych::cohen.kappa(x)", version_of("psych"), "exact", 1e-8,
+  "Simulated: 24 units, 2 coders, 5 values. psych's default weights are quadratic.",
+  list(
+    psych_kappa = fit$kappa, psych_wkappa_quadratic = fit$weighted.kappa,
+    psych_var = fit$var.kappa
+  )
+)
+
+counts <- t(apply(coded, 1, tabulate, nbins = 5))
+apart <- colSums(counts * (4 - counts)) / (24 * 4 * 3)
+p <- colSums(counts) / (24 * 4)
+write_case(
+  "fleiss-simulated", "fleiss_kappa", "coders.csv", list(raters = coders),
+  "formula over counts; psych::cohen.kappa of each pair", version_of("psych"), "exact", 1e-8,
+  "Simulated: 24 units, 4 coders, 5 values.",
+  list(
+    kappa = 1 - sum(apart) / sum(p * (1 - p)),
+    light = mean(combn(4, 2, function(g) psych::cohen.kappa(coded[, g])$kappa)),
+    percent_agreement = 100 * mean(apply(coded, 1, function(v) length(unique(v)) == 1))
+  )
+)
+
+friedman <- friedman.test(t(coded))
+spearman <- cor(coded, method = "spearman")
+write_case(
+  "kendall-simulated", "kendall_w", "coders.csv",
+  list(subjects = "unit", raters = coders, confidence = 0.95),
+  "friedman.test(t(x)); cor(x, method = 'spearman')", "stats", "exact", 1e-9,
+  "Simulated: 24 units, 4 coders, many ties. W is Friedman's statistic over m(n - 1).",
+  list(
+    W_ties = friedman$statistic[[1]] / (4 * 23), chisq_ties = friedman$statistic[[1]],
+    p_ties = friedman$p.value, mean_spearman = tanh(mean(atanh(spearman[upper.tri(spearman)])))
+  )
+)
+
+icc_case <- function(case, file, x, method, kind, rel_tol) {
+  fit <- psych::ICC(x, lmer = method == "reml", missing = FALSE)$results
+  rownames(fit) <- NULL
+  write_case(
+    case, "icc", file,
+    list(
+      subjects = "unit", raters = coders, layout = "wide", method = method, confidence = 0.95
+    ),
+    sprintf("psych::ICC(x, lmer = %s, missing = FALSE)", method == "reml"),
+    version_of("psych", "lme4"), kind, rel_tol, "Simulated: 24 units, 4 coders.",
+    list(results = as.list(fit))
+  )
+}
+icc_case("icc-simulated", "coders.csv", coded, "anova", "exact", 1e-8)
+icc_case("icc-simulated-gaps", "coders_gaps.csv", gaps, "reml", "iterative", 1e-4)
+
+size <- sample(3:9, 15, replace = TRUE)
+group <- rep(sprintf("g%02d", 1:15), size)
+level <- rnorm(15)[rep(1:15, size)]
+members <- sapply(1:3, function(j) pmin(pmax(round(3 + level / 2 + rnorm(length(level))), 1), 5))
+colnames(members) <- paste0("q", 1:3)
+write_table(data.frame(group, members), "members.csv")
+squares <- anova(lm(members[, 1] ~ group))[["Mean Sq"]]
+one <- 1 - tapply(members[, 1], group, var) / 2
+mean_variance <- rowMeans(sapply(1:3, function(j) tapply(members[, j], group, var)))
+share <- pmax(1 - mean_variance / 2, 0)
+several <- 3 * share / (3 * share + 1 - share)
+model <- as.data.frame(lme4::VarCorr(lme4::lmer(members[, 1] ~ 1 + (1 | group))))$vcov
+told <- sort(unique(group))
+write_case(
+  "groups-simulated", "group_agreement", "members.csv",
+  list(
+    group = "group", item = "q1", items = colnames(members), null_variance = 2,
+    tolerances = list(gmeanrel_icc = 1e-4, gmeanrel = 1e-4)
+  ),
+  "formulas of variances; anova(lm(y ~ group)); lme4::lmer(y ~ 1 + (1 | group))",
+  version_of("lme4"), "exact", 1e-9, "Simulated: 15 groups of 3 to 9 members, 3 items of 1..5.",
+  list(
+    rwg_mean = mean(pmax(one, 0)),
+    rwg = list(grpid = told, rwg = as.vector(pmax(one, 0)), gsize = as.vector(table(group))),
+    rwgj_mean = mean(several), rwgj = list(grpid = told, `rwg.j` = as.vector(several)),
+    ICC1 = (squares[1] - squares[2]) / (squares[1] + (length(group) / 15 - 1) * squares[2]),
+    ICC2 = (squares[1] - squares[2]) / squares[1],
+    gmeanrel_icc = model[1] / sum(model),
+    gmeanrel = list(group = told, rel = as.vector(model[1] / (model[1] + model[2] / table(group))))
   )
 )

@@ -1,0 +1,26 @@
+"""Krippendorff's alpha at each level of measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from lgpi_research.methods.agreement import krippendorff_alpha, tally
+
+
+def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[str, Any]:
+    inputs = case["inputs"]
+    ratings = load(case["data"][0])[inputs["raters"]].to_numpy(float)
+    if inputs.get("missing") == "listwise":
+        ratings = ratings[~pd.isna(ratings).any(axis=1)]
+    return {
+        level: {
+            "alpha": krippendorff_alpha(ratings, level),
+            "units": len(ratings),
+            "raters": ratings.shape[1],
+            "n_pairable": int(tally(ratings, least=2).sizes.sum()),
+        }
+        for level in inputs["levels"]
+    }
