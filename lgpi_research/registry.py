@@ -142,8 +142,9 @@ def aggregator(name: str, *, batched: bool = True, link: Link | None = None) -> 
 def coefficient(name: str, *, needs: str) -> Decorator:
     """Register ``(sums, *, …) -> estimates (…)`` under `name`.
 
-    `needs` is ``"variances"`` or ``"covariance"``: the sums that the
-    coefficient is a function of (`lgpi_research.moments.Moments`).
+    `needs` is ``"variances"`` or ``"covariance"``, the sums that the coefficient is a
+    function of (`lgpi_research.moments.Moments`), or ``"pair counts"``, how often ordered
+    answers were given together (`lgpi_research.methods.polychoric.PairCounts`).
     """
     return _register("coefficient", name, needs=needs)
 

@@ -16,7 +16,7 @@ from lgpi_research import plots
 from lgpi_research.blocks import fold_blocks
 from lgpi_research.errors import DataError, MethodError, Problems, SpecError, listing, nearest
 from lgpi_research.indicators import Indicators
-from lgpi_research.methods import onefactor  # noqa: F401  registers its coefficients
+from lgpi_research.methods import guttman, onefactor, ordinal  # noqa: F401  register coefficients
 from lgpi_research.methods.consistency import (
     Spread,
     alpha,
@@ -544,6 +544,11 @@ def _coefficient_rows(
                 notes.append(f"{scale.name}: {name} is left out: {error} Items in order: {order}.")
             else:
                 wanted[scale.name, name] = function
+                if name.startswith("lambda4") and len(scale.items) > guttman.EXACT:
+                    notes.append(
+                        f"{scale.name}: {name} is that of the best split found; with more than "
+                        f"{guttman.EXACT} items not every split is visited."
+                    )
     if not wanted:
         problems = Problems("the coefficients")
         problems.extend(notes)

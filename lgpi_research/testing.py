@@ -14,6 +14,7 @@ import numpy as np
 
 from lgpi_research.errors import MethodError, Problems
 from lgpi_research.methods.consistency import Spread
+from lgpi_research.methods.polychoric import PairCounts
 from lgpi_research.registry import describe
 
 __all__ = [
@@ -222,9 +223,11 @@ def check_coefficient(function: Function, *, needs: str = "covariance", **option
     Parameters
     ----------
     function : callable
-        ``(spread, *, …) -> estimates (…)``; leading axes of the spread are replicates.
-    needs : {"covariance", "variances"}
-        What it is registered to need; with "variances" it gets no covariances.
+        ``(spread, *, …) -> estimates (…)``, or of `PairCounts`; their leading axes are
+        replicates.
+    needs : {"covariance", "variances", "pair counts"}
+        What it is registered to need; with "variances" it gets no covariances, with
+        "pair counts" how often ordered answers were given together.
     **options
         Options to call it with.
 
@@ -245,13 +248,21 @@ def check_coefficient(function: Function, *, needs: str = "covariance", **option
     loadings = rng.uniform(0.5, 0.9, size=(4, 6))
     unique = rng.uniform(0.3, 0.6, size=(4, 6))
     matrices = loadings[:, :, None] * loadings[:, None, :] + np.eye(6) * unique[:, None, :]
+    size = 1  # rows of a matrix that belong to an item
+    if needs == "pair counts":
+        hidden = rng.normal(size=(400, 1)) * loadings[0] + rng.normal(size=(400, 6)) * unique[0]
+        draws = rng.multinomial(400, np.full(400, 1 / 400), size=4)
+        counted = PairCounts.from_answers(np.digitize(hidden, [-0.6, 0.0, 0.6]), weights=draws)
+        matrices, size = counted.counts, counted.sizes[0]
 
-    def spread(of: np.ndarray) -> Spread:
+    def given(of: np.ndarray) -> Spread | PairCounts:
+        if needs == "pair counts":
+            return PairCounts(of, (size,) * 6)
         whole = Spread.from_covariance(of)
         return whole if needs == "covariance" else Spread(whole.variances, whole.total)
 
     def call(of: np.ndarray) -> np.ndarray:
-        return np.asarray(function(spread(of), **options))
+        return np.asarray(function(given(of), **options))
 
     kept = matrices.copy()
     found = _try(problems, "replicates", call, {}, matrices)
@@ -266,7 +277,7 @@ def check_coefficient(function: Function, *, needs: str = "covariance", **option
             if not _same(_try(problems, "one replicate", call, {}, matrix), found[number]):
                 problems.add("replicates touch each other.")
                 break
-        order = rng.permutation(6)
+        order = (rng.permutation(6)[:, None] * size + np.arange(size)).ravel()
         mixed = matrices[:, order][:, :, order]
         if not _same(_try(problems, "permuted items", call, {}, mixed), found):
             problems.add("the order of the items matters.")

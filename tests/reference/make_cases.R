@@ -163,6 +163,121 @@ omega_case(
   "omega-simulated", "six_items.csv", answers, names(answers), list(q4 = c(1, 6)), simulated
 )
 
+# Lower bounds, split halves, ordered answers, disattenuation ----------------------------------
+
+turned <- answers
+turned$q4 <- 7 - turned$q4
+whole <- turned[complete.cases(turned), ]
+six <- names(whole)
+
+split_values <- function(R) {
+  k <- ncol(R)
+  halves <- combn(k, k %/% 2)
+  if (k %% 2 == 0) halves <- halves[, halves[1, ] == 1, drop = FALSE]
+  sort(apply(halves, 2, function(a) 4 * sum(R[a, -a]) / sum(R)))
+}
+
+bounds_of <- function(x) {
+  found <- psych::guttman(x)
+  R <- cor(x)
+  list(
+    lambda1 = found$lambda.1, lambda2 = found$lambda.2, lambda3 = found$lambda.3,
+    lambda5 = found$lambda.5, lambda6 = found$lambda.6,
+    tenberge = as.list(found$tenberge[c("mu0", "mu1", "mu2", "mu3")]),
+    average_item_r = mean(R[lower.tri(R)]), median_item_r = median(R[lower.tri(R)])
+  )
+}
+
+item_inputs <- function(items, more) {
+  c(list(items = items, reverse = list(q4 = c(1, 6)), missing = "listwise", complete_on = six), more)
+}
+
+five <- whole[six[1:5]]
+halves <- split_values(cor(five))
+write_case(
+  "guttman-simulated", "guttman_lambdas", "six_items.csv",
+  item_inputs(six[1:5], list(matrix = "correlation", splits = "all")),
+  "psych::guttman(x); 4 * sum(R[a, -a]) / sum(R) for every half a", version_of("psych"), "exact",
+  1e-9, paste(simulated, "Five items, so that halves have two and three."),
+  c(bounds_of(five), list(
+    lambda4 = max(halves), split_max = max(halves), split_min = min(halves),
+    split_mean = mean(halves), split_median = median(halves), split_all_sorted = halves,
+    split_n = length(halves)
+  ))
+)
+
+halves <- split_values(cor(whole))
+found <- bounds_of(whole)
+write_case(
+  "splits-simulated", "split_half", "six_items.csv",
+  item_inputs(six, list(matrix = "correlation", splits = "all")),
+  "psych::guttman(x); 4 * sum(R[a, -a]) / sum(R) for every half a", version_of("psych"), "exact",
+  1e-9, simulated,
+  list(
+    max = max(halves), min = min(halves), mean = mean(halves), n_splits = length(halves),
+    median = median(halves), quantiles_05_95 = unname(quantile(halves, c(0.05, 0.95))),
+    alpha = found$lambda3, lambda2 = found$lambda2, lambda4 = max(halves),
+    lambda5 = found$lambda5, lambda6 = found$lambda6, tenberge = found$tenberge,
+    average_item_r = found$average_item_r
+  )
+)
+
+full <- six[sapply(whole, function(item) length(unique(item)) == 6)]
+ordered_fit <- lavaan::lavCor(whole[full], ordered = full, output = "fit")
+rho <- unclass(lavaan::lavInspect(ordered_fit, "sampstat")$cov)
+cuts <- lavaan::lavInspect(ordered_fit, "sampstat")$th
+factor_fit <- psych::fa(rho, 1, fm = "minres")
+write_case(
+  "polychoric-simulated", "polychoric_alpha_omega", "six_items.csv",
+  item_inputs(full, list(
+    categories = 1:6, estimation = "two_step", empty_cell_value = NULL, factors = 1,
+    extraction = "minres", tolerances = list(ordinal_omega_total = 1e-4)
+  )),
+  paste(
+    "lavaan::lavCor(x, ordered = names(x)); psych::alpha(rho)$total$std.alpha;",
+    "1 - sum(psych::fa(rho, 1)$uniquenesses) / sum(rho)"
+  ),
+  version_of("lavaan", "psych"), "iterative", 1e-6,
+  paste(
+    simulated, "The items of which every answer occurs. Two steps: thresholds from the margins;",
+    "empty cells stay empty."
+  ),
+  list(
+    rho = list(rows = full, cols = full, values = unname(rho)),
+    tau = list(
+      rows = full, cols = as.character(1:5),
+      values = unname(matrix(cuts, ncol = 5, byrow = TRUE))
+    ),
+    ordinal_alpha = psych::alpha(rho, warnings = FALSE)$total$std.alpha,
+    ordinal_omega_total = 1 - sum(factor_fit$uniquenesses) / sum(rho)
+  )
+)
+
+scales <- list(first = six[1:3], second = six[4:6])
+scored <- psych::scoreItems(
+  list(first = six[1:3], second = c("-q4", "q5", "q6")), answers, impute = "none", min = 1, max = 6
+)
+matrix_of <- function(x) {
+  list(rows = rownames(x), cols = colnames(x), values = unname(unclass(x)))
+}
+write_case(
+  "attenuation-simulated", "disattenuated_correlation", "six_items.csv",
+  list(
+    scales = scales, reverse = list(q4 = c(1, 6)), missing = "pairwise",
+    score = "mean_of_answered", head_rows = 10
+  ),
+  "psych::scoreItems(keys, x, impute = 'none')", version_of("psych"), "exact", 1e-8,
+  paste(simulated, "Observed correlations are of sums, from the pairwise covariances of items."),
+  list(
+    alpha = as.list(scored$alpha[1, ]), cor = matrix_of(scored$cor),
+    corrected = matrix_of(scored$corrected), av_r = as.list(scored$av.r[1, ]),
+    scores_head = list(
+      rows = as.character(1:10), cols = colnames(scored$scores),
+      values = unname(scored$scores[1:10, ])
+    )
+  )
+)
+
 # Panel with fixed effects -------------------------------------------------------------------
 
 set.seed(20260102)
