@@ -129,8 +129,9 @@ class Comparison(Result, kind="comparison"):
         )
         return (
             f"{len(rows)} links of {rows['setting'].nunique()} settings were estimated apart, "
-            "each with the measure, controls, fixed effects and clusters of its setting; intervals "
-            "are CR2 with Satterthwaite degrees of freedom unless a link says otherwise "
+            "each with the measure, controls, fixed effects and clusters of its setting; standard "
+            "errors are CR2 and intervals use Satterthwaite degrees of freedom, unless a link says "
+            "otherwise "
             "[@BellMcCaffrey2002; @PustejovskyTipton2018]. To be seen side by side they are "
             "given in standard deviations of the score per standard deviation of the measure, "
             "both of the sample of estimation, that of the score corrected for error where its "
