@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -325,7 +324,8 @@ def _width(texts: list[str], weight: str = "normal") -> float:
 def _name(row: pd.Series[Any]) -> str:
     mark = " (mechanical)" if row["mechanical"] else " (warning)"
     suffix = mark if row["role"] == "warning" else ""
-    return textwrap.shorten(str(row["link"]), _NAME, placeholder="…") + suffix
+    name = str(row["link"])
+    return (name if len(name) <= _NAME else f"{name[: _NAME - 1].rstrip()}…") + suffix
 
 
 def _limits(rows: pd.DataFrame) -> tuple[float, float]:
