@@ -666,3 +666,28 @@ def test_rows_of_a_panel_are_not_called_units():
     link = link_autonomy(panel(), within)
     assert "960 units in a period" in link.headline()
     assert "960 units in a period" in link.methods_text()
+
+
+def test_a_variable_as_strong_as_the_robustness_value_takes_the_slope_to_zero(table):
+    # Build what was left out: explains a share rv of both residuals, given the other terms.
+    design = LinkDesign("score ~ own_share + log(people)", cluster="oblast")
+    told = link_autonomy(table, design).details
+    X = np.column_stack([np.ones(len(table)), np.log(table["people"])])
+
+    def rest(y, X):
+        return y - X @ np.linalg.lstsq(X, y)[0]
+
+    share = rest(table["own_share"].to_numpy(), X)
+    full = np.column_stack([X, table["own_share"]])
+    left = rest(table["score"].to_numpy(), full)
+    noise = rest(np.random.default_rng(0).normal(size=len(table)), np.column_stack([full, left]))
+    rv = told["robustness_value"]
+    # Of the confounder's variance, rv along the measure; rv of what is then left along the score.
+    unit = [part / np.linalg.norm(part) for part in (share, left, noise)]
+    hidden = (
+        np.sqrt(rv) * unit[0] + np.sqrt((1 - rv) * rv) * unit[1] + (1 - rv) * unit[2]
+    ) * np.sign(told["t_classical"])
+    fuller = table.assign(hidden=hidden)
+    after = link_autonomy(fuller, design.change(formula="score ~ own_share + log(people) + hidden"))
+    assert abs(after.measure["estimate"]) < 1e-9
+    assert told["robustness_value_alpha"] < rv

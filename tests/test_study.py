@@ -344,3 +344,19 @@ def test_a_score_of_the_tables_own_is_not_overwritten(tmp_path):
         study.run(stages=("link",), seed=0)
     alone = study_from_table(tmp_path / "t.csv", dimensions={}, **options)
     assert alone.run(stages=("link",), seed=0)["link"].details["outcome"] == "score"
+
+
+def test_a_name_in_two_tables_is_kept_once_if_they_agree_and_refused_if_not(tmp_path):
+    places = pd.DataFrame({"place": list("abcd"), "x": [1.0, 2.0, 4.0, 3.0], "name": list("ABCD")})
+    places.to_csv(tmp_path / "lead.csv", index=False)
+    (tmp_path / "r.toml").write_text(
+        '[study]\ntitle = "t"\nunit = "place"\nsources = ["lead.csv", "more.csv"]\n'
+        '[[indicator]]\nname = "x"\ndimension = "d"\n[index]\nnormalise = "zscore"\n'
+    )
+    more = places[["place", "name"]].assign(y=[5, 6, 7, 8])
+    more.to_csv(tmp_path / "more.csv", index=False)
+    table = load_study(tmp_path / "r.toml").table
+    assert list(table.columns) == ["place", "x", "name", "y"]
+    more.assign(name=list("ABCX")).to_csv(tmp_path / "more.csv", index=False)
+    with pytest.raises(DataError, match=r"more.csv: name stands in another table too, with other"):
+        load_study(tmp_path / "r.toml")

@@ -62,6 +62,13 @@ def lambda1(spread: Spread, *, standardise: bool = True) -> Floats:
 
     With covariance matrix S and :math:`V = 1'S1`. The lowest of the bounds [1]_.
 
+    Parameters
+    ----------
+    spread : Spread
+        Of k items with their covariances; leading axes are replicates.
+    standardise : bool, default True
+        Whether the items are standardised first.
+
     Raises
     ------
     MethodError
