@@ -7,7 +7,7 @@ are read once, in chunks that add up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,107 +16,53 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from lgpi_research.answer_tables import answer_table, centres, infinite_answers
 from lgpi_research.blocks import digest
+from lgpi_research.clusters import as_labels, checked_weights, clusters
 from lgpi_research.codebook import Codebook
-from lgpi_research.columns import to_numeric
+from lgpi_research.disclosure import merge_small_clusters
 from lgpi_research.errors import DataError, Problems, SpecError, listing, nearest
 from lgpi_research.indicators import Indicators
 from lgpi_research.methods.consistency import Spread
 from lgpi_research.methods.places import place_means
-from lgpi_research.methods.replicates import LONELY
-from lgpi_research.methods.sums import LAYOUTS, Layout, add_rows, one_hot
-from lgpi_research.results import read_parquet, write_parquet
+from lgpi_research.methods.polychoric import PairCounts
+from lgpi_research.methods.sums import add_rows, one_hot, pair_counts_of
+from lgpi_research.moment_files import FIELDS, read_fields, write_fields
+from lgpi_research.scales import MOST_CATEGORIES, Scale, check_scales, with_categories
 
-__all__ = ["Moments", "Scale", "as_labels", "checked_weights", "clusters"]
+__all__ = [
+    "MOST_CATEGORIES",
+    "ROWS",
+    "Moments",
+    "Scale",
+    "as_labels",
+    "checked_weights",
+    "clusters",
+    "sum_moments",
+]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
-NEEDS = ("means", "variances", "covariance")
-MISSING = ("listwise", "pairwise")
+ROWS = 131_072
+"""Answers that are summed by themselves before they are added to those before them.
+
+A survey that is read in blocks of so many rows, in order, has the same bytes as one that is
+read at once.
+"""
+
+LONELY = ("fail", "certainty")
 
 _STEADY = 20  # PSUs a place from which its standard error is steady enough for a reliability
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A set of items whose sums are kept together.
-
-    Parameters
-    ----------
-    name : str
-        What the scale is called, usually a dimension of the codebook.
-    items : tuple of str
-        Its items, in order.
-    needs : {"covariance", "variances", "means"}, default "covariance"
-        What can be had from the sums: item covariances; item variances and the
-        variance of the sum score, which is what alpha needs; or item means.
-    missing : {"listwise", "pairwise"}, default "listwise"
-        Which answers count: those of respondents who answered every item of the scale,
-        or, for each pair of items, those of respondents who answered both. Means use
-        every answer to their item.
-    reverse : tuple of str
-        Items that count with the opposite sign, so that all point the same way.
-    measurement : {"reflective", "formative"}, default "reflective"
-        What the codebook says of the items.
-
-    Raises
-    ------
-    SpecError
-        With every field that is not valid.
-    """
-
-    name: str
-    items: tuple[str, ...]
-    needs: str = "covariance"
-    missing: str = "listwise"
-    reverse: tuple[str, ...] = ()
-    measurement: str = "reflective"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "items", tuple(self.items))
-        object.__setattr__(self, "reverse", tuple(self.reverse))
-        problems = Problems(f"scale {self.name!r}")
-        for name, allowed in (("needs", NEEDS), ("missing", MISSING)):
-            value = getattr(self, name)
-            if value not in allowed:
-                hint = nearest(str(value), allowed)
-                problems.add(f"{name}: must be one of {', '.join(allowed)}, got {value!r}.{hint}")
-        if not self.items:
-            problems.add("items: there is none.")
-        if len(set(self.items)) < len(self.items):
-            problems.add("items: one is named twice.")
-        for name in self.reverse:
-            if name not in self.items:
-                problems.add(f"reverse: {name} is no item.{nearest(name, self.items)}")
-        if self.needs == "variances" and self.missing == "pairwise":
-            problems.add(
-                "missing='pairwise' needs the covariances of the items: set needs='covariance'."
-            )
-        problems.raise_any(SpecError)
-
-    @property
-    def layout(self) -> Layout:
-        """Which sums are kept."""
-        return LAYOUTS[self.missing if self.needs == "covariance" else self.needs]
-
-    @property
-    def signs(self) -> Floats:
-        """-1.0 for reversed items, otherwise 1.0, shape (k,)."""
-        return np.where([item in self.reverse for item in self.items], -1.0, 1.0)
-
-    @property
-    def width(self) -> int:
-        """Number of sums for each PSU."""
-        return self.layout.width(len(self.items))
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
     """Sums over the answers of each PSU: what a survey's statistics are functions of.
 
-    Make them with `from_answers` or `lgpi_research.survey.Survey.moments`; chunks of
-    answers add up with ``+``.
+    Make them with `from_answers` or `lgpi_research.survey.Survey.moments`, and of answers
+    that do not fit in memory with `lgpi_research.chunks`. Parts of a survey add up with
+    ``+`` and, many at once, with `sum_moments`.
 
     Attributes
     ----------
@@ -160,8 +106,10 @@ class Moments:
         needs: str = "covariance",
         missing: str = "listwise",
         reverse: Sequence[str] = (),
+        categories: Sequence[float] = (),
         scales: Sequence[Scale] | None = None,
         lonely: str = "fail",
+        centre: npt.ArrayLike | None = None,
         where: str = "the answers",
     ) -> Moments:
         r"""Read answers once and keep their sums for each PSU.
@@ -180,12 +128,16 @@ class Moments:
             Design weight, at least 0; 1 if None.
         items : sequence of str, optional
             Names of the columns of an array, or the columns to take of a DataFrame.
-        needs, missing, reverse
+        needs, missing, reverse, categories
             Of the one scale of all items; see `Scale`.
         scales : sequence of Scale, optional
-            Several scales at once, in place of `needs`, `missing` and `reverse`.
+            Several scales at once, in place of `needs` and what follows it.
         lonely : {"fail", "certainty"}, default "fail"
             What estimators do with a stratum of one PSU.
+        centre : array_like of shape (n_items over all scales,), optional
+            What is subtracted before answers are squared, to be taken from moments of an
+            earlier part of the survey; a middling answer among the first if None. Parts
+            about one centre add up as they are.
         where : str, default "the answers"
             What the answers are called in messages.
 
@@ -207,7 +159,11 @@ class Moments:
         w, :math:`w(x-c)`, and :math:`w(x-c)(x-c)'`, or of its diagonal and of the
         squared sum score if only variances are needed. Covariances have the divisor
         :math:`\sum w\,(n-1)/n`, so that without weights they are the usual ones, with
-        n − 1. Pairwise ones use, for each pair, the respondents who answered both.
+        n − 1. Pairwise ones use, for each pair, the respondents who answered both. Pair
+        counts are sums of w over the respondents who gave both answers.
+
+        Rows are summed in blocks of `ROWS`, and blocks are added in order. Sums of whole
+        numbers are exact in whatever order they are made.
 
         Examples
         --------
@@ -217,38 +173,75 @@ class Moments:
         array([[3.333, 1.667],
                [1.667, 2.   ]])
         """
-        table, names = _table(answers, items, where)
+        table, names = answer_table(answers, items, where)
         if scales is None:
-            scales = (Scale("all items", names, needs, missing, tuple(reverse)),)
-        _check_scales(scales, names, lonely)
+            scales = (
+                Scale(
+                    "all items",
+                    names,
+                    needs,
+                    missing,
+                    tuple(reverse),
+                    categories=tuple(categories),
+                ),
+            )
+        check_scales(scales, names)
+        _check_lonely(lonely)
         columns = [[names.index(item) for item in scale.items] for scale in scales]
         n = len(table)
         problems = Problems(where)
         codes, psus = clusters(n, {"psu": psu, "stratum": stratum, "place": place}, problems)
         weights = checked_weights(n, weight, problems)
-        problems.extend(_infinite(table, names, columns))
+        problems.extend(infinite_answers(table, names, columns))
+        scales = tuple(
+            with_categories(scale, table, chosen, problems)
+            for scale, chosen in zip(scales, columns, strict=True)
+        )
         problems.raise_any(DataError)
         taking = weights > 0
         notes: tuple[str, ...] = ()
         if not taking.all():
             notes = (f"{int((~taking).sum())} of {n} respondents have weight 0 and are left out.",)
-            table, weights, codes = table[taking], weights[taking], codes[taking]
-        sums = np.zeros((len(psus), sum(scale.width for scale in scales)))
-        dropped = np.zeros((len(psus), len(scales)), dtype=np.int64)
-        centres, start = [], 0
-        everyone = np.bincount(codes, minlength=len(psus))
-        for number, (scale, chosen) in enumerate(zip(scales, columns, strict=True)):
-            centre = _centre(table, chosen) * scale.signs
-            block = sums[:, start : start + scale.width]
-            add_rows(scale.layout, block, table, chosen, scale.signs, centre, weights, codes)
-            dropped[:, number] = everyone - block[:, 0].astype(np.int64)
-            centres.append(centre)
-            start += scale.width
-        return cls(psus, tuple(scales), np.concatenate(centres), sums, dropped, lonely, notes)
+        if centre is None:
+            about = centres(table[:ROWS][taking[:ROWS]], scales, columns)
+        else:
+            about = np.asarray(centre, dtype=np.float64)
+            if about.shape != (sum(len(scale.items) for scale in scales),):
+                raise SpecError(f"centre must be that of the same scales, got shape {about.shape}.")
+        found = cls(
+            psus,
+            scales,
+            about,
+            np.zeros((len(psus), sum(scale.width for scale in scales))),
+            np.zeros((len(psus), len(scales)), dtype=np.int64),
+            lonely,
+            notes,
+        )
+        for start in range(0, n, ROWS):
+            rows: slice | npt.NDArray[np.intp] = slice(start, start + ROWS)
+            if not taking[rows].all():
+                rows = start + np.flatnonzero(taking[rows])
+            found._add_block(table[rows], weights[rows], codes[rows], columns)
+        return found
+
+    def _add_block(
+        self, table: npt.NDArray[Any], weights: Floats, codes: Ints, columns: list[list[int]]
+    ) -> None:
+        """Sum some answers by themselves, and add that to the sums, in place."""
+        present, local = np.unique(codes, return_inverse=True)
+        everywhere = len(present) == self.n_psu
+        alone = everywhere and not self.sums.any()  # nothing is there yet to be added to
+        block = self.sums if alone else np.zeros((len(present), self.sums.shape[1]))
+        everyone = np.bincount(local, minlength=len(present))
+        for number, (scale, chosen) in enumerate(zip(self.scales, columns, strict=True)):
+            part, centre = block[:, self._columns(number)], self._centre(number)
+            add_rows(scale.layout, part, table, chosen, scale.signs, centre, weights, local)
+            self.dropped[present, number] += everyone - part[:, 0].astype(np.int64)
+        if not alone:
+            self.sums[slice(None) if everywhere else present] += block
 
     def __post_init__(self) -> None:
-        if self.lonely not in LONELY:
-            raise SpecError(f"lonely must be {' or '.join(LONELY)}, got {self.lonely!r}.")
+        _check_lonely(self.lonely)
 
     def __repr__(self) -> str:
         scales = ", ".join(f"{s.name} ({len(s.items)} items)" for s in self.scales)
@@ -306,7 +299,7 @@ class Moments:
         """Return the smallest number of respondents behind a covariance of a scale."""
         number = self._number(name)
         scale, start = self.scales[number], self._columns(number).start
-        counts = self.sums[:, start : start + scale.layout.n_counts(len(scale.items))]
+        counts = self.sums[:, start : start + scale.layout.n_sets(len(scale.items))]
         return int(counts.sum(axis=0).min())
 
     def n_dropped(self, name: str | None = None) -> int:
@@ -316,6 +309,55 @@ class Moments:
     def has_answers(self, name: str | None = None) -> npt.NDArray[np.bool_]:
         """Return which PSUs have a respondent that a scale uses, shape (n_psu,)."""
         return np.asarray(self.sums[:, self._columns(self._number(name)).start] > 0)
+
+    def part(self, name: str | None = None) -> tuple[Floats, Floats]:
+        """Return the sums of one scale, and the centre of its answers.
+
+        Returns
+        -------
+        sums : ndarray of shape (n_psu, width)
+            The columns of the scale's layout (`lgpi_research.methods.sums`).
+        centre : ndarray of shape (k,)
+        """
+        number = self._number(name)
+        return self.sums[:, self._columns(number)], self._centre(number)
+
+    def among(self, kept: npt.ArrayLike) -> Moments:
+        """Return the moments of some of the PSUs, a sample of its own.
+
+        Parameters
+        ----------
+        kept : array_like of bool of shape (n_psu,)
+
+        Raises
+        ------
+        DataError
+            If no PSU is kept.
+        """
+        rows = np.asarray(kept, dtype=bool)
+        if not rows.any():
+            raise DataError("no PSU is among those to keep.")
+        psus = self.psus[rows].reset_index(drop=True)
+        return replace(self, psus=psus, sums=self.sums[rows], dropped=self.dropped[rows])
+
+    def only(self, names: Sequence[str]) -> Moments:
+        """Return the moments of some of the scales.
+
+        Raises
+        ------
+        SpecError
+            If none is named, or one is unknown.
+        """
+        if not names:
+            raise SpecError(f"name a scale to keep: {listing([s.name for s in self.scales])}.")
+        numbers = [self._number(name) for name in names]
+        return replace(
+            self,
+            scales=tuple(self.scales[number] for number in numbers),
+            centre=np.concatenate([self._centre(number) for number in numbers]),
+            sums=np.concatenate([self.sums[:, self._columns(n)] for n in numbers], axis=1),
+            dropped=self.dropped[:, numbers],
+        )
 
     def replicate(self, multipliers: npt.ArrayLike) -> Floats:
         """Return the sums of replicates of the survey.
@@ -357,44 +399,56 @@ class Moments:
         scale = self.scales[number]
         own = self.sums.sum(axis=0) if sums is None else sums
         if scale.layout.spread is None:
-            raise SpecError(f"scale {scale.name!r} holds means; variances were not kept.")
+            raise SpecError(f"scale {scale.name!r} holds {scale.needs}; variances were not kept.")
         return scale.layout.spread(own[..., self._columns(number)], len(scale.items))
 
-    def __add__(self, other: Moments) -> Moments:
-        """Return the moments of both parts of a survey.
+    def pair_counts(self, name: str | None = None, sums: Floats | None = None) -> PairCounts:
+        """Return how often each pair of answers to each pair of items was given.
+
+        Parameters
+        ----------
+        name : str, optional
+            A scale with ``needs="pair counts"``; not needed if there is one.
+        sums : ndarray of shape (…, n_columns), optional
+            Sums of replicates from `replicate`; the survey's own if None.
+
+        Returns
+        -------
+        PairCounts
+            Sums of weights, with leading axes (…), over the categories of the scale.
+            Those of reversed items run the other way.
 
         Raises
         ------
-        DataError
-            If the scales differ, or a PSU lies in another stratum or place there.
-        """
-        if self.scales != other.scales or self.lonely != other.lonely:
-            raise DataError(
-                "moments add up only if they hold the same scales, with the same items, needs "
-                "and treatment of missing answers and of strata with one PSU."
-            )
-        sums = np.concatenate([self.sums, other._recentred(self.centre)])
-        dropped = np.concatenate([self.dropped, other.dropped])
-        joined = pd.concat([self.psus, other.psus], ignore_index=True)
-        problems = Problems("the two parts")
-        # A design without strata or places calls the one it has "".
-        roles = {str(r): joined[r] if (joined[r] != "").any() else None for r in joined}
-        codes, psus = clusters(len(joined), roles, problems)
-        problems.raise_any(DataError)
-        notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
-        both = replace(self, psus=psus, notes=notes)
-        return both._grouped(codes, psus, sums, dropped)
+        SpecError
+            If the scale is unknown or holds no pair counts.
 
-    def _grouped(
-        self, codes: Ints, psus: pd.DataFrame, sums: Floats, dropped: npt.NDArray[np.int64]
-    ) -> Moments:
-        """Return moments whose PSU number `codes[i]` holds row i, among others."""
-        gather = one_hot(codes, len(psus))
-        counts = np.rint(gather @ dropped).astype(np.int64)
-        return replace(self, psus=psus, sums=gather @ sums, dropped=counts)
+        Examples
+        --------
+        >>> from lgpi_research.methods.ordinal import ordinal_alpha
+        >>> answers = [[1, 2], [2, 2], [3, 3], [3, 2], [1, 1], [2, 3]]
+        >>> moments = Moments.from_answers(answers, psu=range(6), needs="pair counts")
+        >>> round(float(ordinal_alpha(moments.pair_counts())), 3)
+        0.847
+        """
+        number = self._number(name)
+        scale = self.scales[number]
+        if scale.needs != "pair counts":
+            raise SpecError(
+                f"scale {scale.name!r} holds no pair counts; take some with needs='pair counts'."
+            )
+        own = self.sums.sum(axis=0) if sums is None else sums
+        columns = own[..., self._columns(number)]
+        return pair_counts_of(columns, len(scale.items), len(scale.categories))
+
+    def __add__(self, other: Moments) -> Moments:
+        """Return the moments of both parts of a survey; see `sum_moments`."""
+        return sum_moments([self, other])
 
     def _recentred(self, centre: Floats) -> Floats:
         """Return the sums about another centre."""
+        if np.array_equal(centre, self.centre):
+            return self.sums
         moved = self.sums.copy()
         start = 0
         for number, scale in enumerate(self.scales):
@@ -512,7 +566,9 @@ class Moments:
         book = codebook.select(tuple(means.columns))
         return Indicators(means, book, std_errors=errors, notes=tuple(notes))
 
-    def save(self, path: str | Path, *, min_respondents: int = 5) -> Path:
+    def save(
+        self, path: str | Path, *, min_respondents: int = 5, min_answers: int | None = None
+    ) -> Path:
         """Write the moments as one Parquet file that holds nobody's answers.
 
         Parameters
@@ -523,6 +579,9 @@ class Moments:
             Smallest number of respondents behind any stored sum. A PSU with fewer is
             merged with the next one, in the order of names, of its stratum and place;
             the last with the one before.
+        min_answers : int, optional
+            For pair counts: smallest number of respondents who gave any one answer to an
+            item, if anybody did; `min_respondents` if None.
 
         Returns
         -------
@@ -535,30 +594,28 @@ class Moments:
             If a PSU is too small and has no neighbour to be merged with, or the file
             cannot be written.
         SpecError
-            If the minimum is not a whole number of at least 1.
+            If a minimum is not a whole number of at least 1.
 
         Notes
         -----
         Merging leaves every point estimate as it is, and makes sampling errors those of
         fewer clusters. Every count of answers to an item, and to a pair of items, is
-        held to the minimum. This keeps single answers from being read off, which is
+        held to the minimum. Tables of pairs hold more of people than covariances do: of the
+        only one who gave an answer they tell every other answer, which is what `min_answers`
+        is for. With rare answers it merges many clusters, so that such tables are best kept
+        of large ones. This keeps single answers from being read off, which is
         less than anonymity: who knows all but one of a cluster can subtract, and
         products of many answers of few people may be solved for them. Before
         publishing, choose a larger minimum, or ``needs="variances"``.
         """
-        whole = isinstance(min_respondents, int | np.integer) and min_respondents >= 1
-        if isinstance(min_respondents, bool) or not whole:
-            raise SpecError(f"min_respondents must be a whole number >= 1, got {min_respondents}.")
-        kept = self._merged(int(min_respondents))
-        told = {
-            "kind": "moments",
-            "scales": [asdict(scale) for scale in kept.scales],
-            "centre": kept.centre,
-            "lonely": kept.lonely,
-            "min_respondents": int(min_respondents),
-            "notes": list(kept.notes),
-        }
-        return write_parquet(path, kept.psus, told, {"sums": kept.sums, "dropped": kept.dropped})
+        fewest = min_respondents if min_answers is None else min_answers
+        for name, least in (("min_respondents", min_respondents), ("min_answers", fewest)):
+            whole = isinstance(least, int | np.integer) and least >= 1
+            if isinstance(least, bool) or not whole:
+                raise SpecError(f"{name} must be a whole number >= 1, got {least}.")
+        kept = self._merged(int(min_respondents), int(fewest))
+        told = {"min_respondents": int(min_respondents), "min_answers": int(fewest)}
+        return write_fields(path, {name: getattr(kept, name) for name in FIELDS}, told)
 
     @classmethod
     def load(cls, path: str | Path) -> Moments:
@@ -569,283 +626,110 @@ class Moments:
         DataError
             If the file is missing, damaged, or holds something else.
         """
-        psus, told, arrays = read_parquet(path, ("moments",))
-        scales = tuple(
-            Scale(**{**scale, "items": tuple(scale["items"]), "reverse": tuple(scale["reverse"])})
-            for scale in told["scales"]
-        )
-        centre = np.asarray(told["centre"], dtype=np.float64)
-        sums, dropped = arrays["sums"], arrays["dropped"]
-        return cls(psus, scales, centre, sums, dropped, told["lonely"], tuple(told["notes"]))
+        return cls(**read_fields(path))
 
-    def _merged(self, minimum: int) -> Moments:
-        """Return moments in which every count is 0 or at least `minimum`."""
-        starts = [self._columns(number).start for number in range(len(self.scales))]
-        counts = np.concatenate(
-            [
-                self.sums[:, start : start + scale.layout.n_counts(len(scale.items))]
-                for start, scale in zip(starts, self.scales, strict=True)
-            ],
-            axis=1,
-        )
-        groups: list[list[int]] = []
-        refused: list[str] = []
-        for _, rows in self.psus.groupby(["stratum", "place"], sort=True).indices.items():
-            found = _merge(counts, np.asarray(rows), minimum)
-            groups.extend(found)
-            if _small(counts[found[-1]].sum(axis=0), minimum):
-                refused.extend(self.psus["psu"].iloc[found[-1]])
-        if refused:
-            raise DataError(
-                f"{len(refused)} of {self.n_psu} PSUs are too small to be written "
-                f"({listing(refused)}): fewer than {minimum} respondents stand behind some sum, "
-                "and there is no neighbour in the same stratum and place to merge with. "
-                "Join strata or places, keep fewer items or sums, or lower min_respondents."
-            )
-        if len(groups) == self.n_psu:
+    def _counts(self) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """Return the respondents behind each sum, and which counts are of one answer each."""
+        parts, of_answers = [], []
+        for number, scale in enumerate(self.scales):
+            start, layout, k = self._columns(number).start, scale.layout, len(scale.items)
+            parts.append(self.sums[:, start : start + layout.n_counts(k)])
+            of_answers.append(np.arange(layout.n_counts(k)) >= layout.n_sets(k))
+        return np.concatenate(parts, axis=1), np.concatenate(of_answers)
+
+    def _merged(self, minimum: int, fewest: int) -> Moments:
+        """Return moments in which every count is 0 or at least the minimum of its kind."""
+        counts, of_answers = self._counts()
+        least = np.where(of_answers, fewest, minimum)
+        codes, psus, names = merge_small_clusters(self.psus, counts, least)
+        if not names:
             return self
-        labels = self.psus["psu"].to_numpy()
-        merged = [" + ".join(labels[rows]) for rows in groups]
-        codes = np.empty(self.n_psu, dtype=np.intp)
-        for number, rows in enumerate(groups):
-            codes[rows] = number
-        first = [rows[0] for rows in groups]
-        psus = self.psus.iloc[first].assign(psu=merged).reset_index(drop=True)
-        order = _sorted(psus)
-        place_of = np.empty_like(order)
-        place_of[order] = np.arange(len(order))
-        names = [name for name, rows in zip(merged, groups, strict=True) if len(rows) > 1]
         note = (
-            f"{self.n_psu} PSUs became {len(groups)}, so that at least {minimum} respondents are "
-            f"behind every sum; merged: {listing(names, most=20)}."
+            f"{self.n_psu} PSUs became {len(psus)}, so that at least {minimum} respondents are "
+            f"behind every sum; merged ({len(names)}): {listing(names, most=20)}."
         )
-        kept = replace(self, notes=(*self.notes, note))
-        ordered = psus.iloc[order].reset_index(drop=True)
-        return kept._grouped(place_of[codes], ordered, self.sums, self.dropped)
+        gather = one_hot(codes, len(psus))
+        dropped = np.rint(gather @ self.dropped).astype(np.int64)
+        notes = (*self.notes, note)
+        return replace(self, psus=psus, sums=gather @ self.sums, dropped=dropped, notes=notes)
 
 
-def as_labels(values: pd.Series) -> pd.Series:
-    """Return values as text; whole numbers lose their point, missing values stay missing.
+def sum_moments(parts: Iterable[Moments]) -> Moments:
+    """Return the moments of a survey from those of its parts, added in their order.
 
-    Examples
-    --------
-    >>> as_labels(pd.Series([412.0, None])).tolist()
-    ['412', nan]
-    """
-    if pd.api.types.is_float_dtype(values):
-        known = values.dropna()
-        if (known == known.round()).all() and (known.abs() < 2**53).all():
-            values = values.astype("Int64")
-    return values.astype("str").mask(values.isna())
-
-
-def _table(
-    answers: npt.ArrayLike | pd.DataFrame, items: Sequence[str] | None, where: str
-) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
-    """Return answers as an array, and the names of its columns."""
-    if isinstance(answers, pd.DataFrame):
-        columns = [str(name) for name in answers.columns]
-        names = tuple(columns if items is None else items)
-        problems = Problems(where)
-        for name in dict.fromkeys(names):
-            if columns.count(name) != 1:
-                found = columns.count(name)
-                hint = nearest(name, columns) if not found else ""
-                problems.add(f"{name}: {found or 'no'} columns have this name.{hint}")
-        problems.raise_any(DataError)
-        chosen = [columns.index(name) for name in names]
-        whole = chosen == list(range(len(columns)))
-        frame = answers if whole else answers.iloc[:, chosen]
-        try:
-            return frame.to_numpy(dtype=np.float64, na_value=np.nan), names
-        except (TypeError, ValueError):  # text, dates: said, or read as the numbers they are
-            return to_numeric(frame, names, where).to_numpy(), names
-    table = np.asarray(answers)
-    if table.ndim != 2 or table.dtype.kind not in "fiub":
-        raise DataError(
-            f"answers must be numbers in a table of respondents by items, got {table.dtype} of "
-            f"shape {table.shape}."
-        )
-    names = tuple(items or (f"item {i + 1}" for i in range(table.shape[1])))
-    if len(names) != table.shape[1]:
-        raise DataError(f"{len(names)} items are named, and the table has {table.shape[1]}.")
-    return table, names
-
-
-def _infinite(
-    table: npt.NDArray[Any], names: tuple[str, ...], columns: list[list[int]]
-) -> list[str]:
-    """Say which items have infinite answers; one sum tells if there can be any."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(table.sum(dtype=np.float64)):
-            return []
-    odd = np.isinf(table).sum(axis=0)
-    used = sorted({column for chosen in columns for column in chosen if odd[column]})
-    return [f"{names[i]}: {odd[i]} of {len(table)} answers are infinite." for i in used]
-
-
-def _check_scales(scales: Sequence[Scale], names: tuple[str, ...], lonely: str) -> None:
-    problems = Problems("the scales")
-    if not scales:
-        problems.add("there is none.")
-    if len({scale.name for scale in scales}) < len(scales):
-        problems.add("two have the same name.")
-    if lonely not in LONELY:
-        problems.add(f"lonely must be {' or '.join(LONELY)}, got {lonely!r}.")
-    for scale in scales:
-        for item in scale.items:
-            if item not in names:
-                problems.add(f"{scale.name}: there is no item {item!r}.{nearest(item, names)}")
-    problems.raise_any(SpecError)
-
-
-def clusters(
-    n: int,
-    roles: Mapping[str, npt.ArrayLike | pd.Series | None],
-    problems: Problems,
-    called: Mapping[str, str] | None = None,
-) -> tuple[Ints, pd.DataFrame]:
-    """Return the PSU of each row as a number, and the PSUs with their stratum and place.
+    Time and memory grow with what the parts hold in all, and with the PSUs of the whole;
+    parts may come from a generator, and are not kept.
 
     Parameters
     ----------
-    n : int
-        Number of respondents.
-    roles : mapping of str to array_like of shape (n,) or None
-        ``psu``, ``stratum`` and ``place``; None where the design has none.
-    problems : Problems
-        What is wrong is added here; if anything is, do not use what is returned.
-    called : mapping of str to str, optional
-        What to call a role in messages, such as its column.
+    parts : iterable of Moments
+        One or more, of the same scales. A PSU may lie in several parts.
 
     Returns
     -------
-    codes : ndarray of shape (n,)
-        Row of each respondent's PSU in `psus`.
-    psus : DataFrame of shape (n_psu, 3)
-        Sorted by stratum and PSU, as text.
+    Moments
+        About the centre of the first part. Whole numbers add up exactly; others as far
+        as floating point does, in the given order.
+
+    Raises
+    ------
+    DataError
+        If there is no part, scales differ, some parts have strata or places and others
+        none, or a PSU lies in another stratum or place in another part.
+
+    Examples
+    --------
+    >>> parts = [Moments.from_answers([[1, 2], [3, 3]], psu=[name, "b"]) for name in "ac"]
+    >>> sum_moments(parts).psus["psu"].tolist()
+    ['a', 'b', 'c']
     """
-    names = {role: (called or {}).get(role, role) for role in roles}
-    codes, labels, lacking = {}, {}, n == 0
-    if n == 0:
-        problems.add("there are no respondents.")
-    for role, values in roles.items():
-        if values is None:
-            codes[role], labels[role] = np.zeros(n, dtype=np.intp), np.array([""])
-            continue
-        given = pd.Series(values)
-        if len(given) != n:
-            problems.add(f"{names[role]}: {len(given)} values for {n} respondents.")
-            lacking = True
-            continue
-        found, unique = pd.factorize(given)
-        text, again = np.unique(
-            as_labels(pd.Series(unique)).to_numpy().astype(str), return_inverse=True
-        )
-        blank = found < 0
-        if len(text):
-            found = again[found]
-            blank |= (np.char.strip(text) == "")[found]
-        if blank.any():
-            rows = listing(np.flatnonzero(blank) + 1, most=3)
-            problems.add(
-                f"{names[role]}: {blank.sum()} of {n} respondents have none (rows {rows}). "
-                "Every respondent needs one: fill it in, or leave those rows out."
+    rows: dict[tuple[str, str, str], int] = {}
+    first: Moments | None = None
+    notes: dict[str, None] = {}
+    sums, dropped = np.zeros((0, 0)), np.zeros((0, 0), dtype=np.int64)
+    for part in parts:
+        if first is None:
+            first = part
+            sums, dropped = np.zeros((0, part.sums.shape[1])), part.dropped[:0]
+        elif part.scales != first.scales or part.lonely != first.lonely:
+            raise DataError(
+                "moments add up only if they hold the same scales, with the same items, needs, "
+                "categories, and treatment of missing answers and of strata with one PSU."
             )
-            lacking = True
-        codes[role], labels[role] = found, text
-    if lacking:
-        return np.zeros(0, dtype=np.intp), pd.DataFrame()
-    psu, n_psu = codes["psu"], len(labels["psu"])
-    first = np.full(n_psu, n)
-    np.minimum.at(first, psu, np.arange(n))
-    of = {"psu": labels["psu"]}
+        notes |= dict.fromkeys(part.notes)
+        keys = zip(*(part.psus[role] for role in ("psu", "stratum", "place")), strict=True)
+        where = np.array([rows.setdefault(key, len(rows)) for key in keys], dtype=np.intp)
+        if len(rows) > len(sums):  # room for twice as many, so that growing costs little
+            room = 2 * len(rows) - len(sums)
+            sums = np.concatenate([sums, np.zeros((room, sums.shape[1]))])
+            dropped = np.concatenate([dropped, np.zeros((room, dropped.shape[1]), np.int64)])
+        at: slice | Ints = where
+        if (np.diff(where) == 1).all():
+            at = slice(int(where[0]), int(where[-1]) + 1)  # which costs no copies
+        sums[at] += part._recentred(first.centre)
+        dropped[at] += part.dropped
+    if first is None:
+        raise DataError("there are no moments to be added: the list of parts is empty.")
+    joined = pd.DataFrame(list(rows), columns=["psu", "stratum", "place"], dtype="str")
+    problems = Problems("the parts of the survey")
     for role in ("stratum", "place"):
-        of[role] = labels[role][codes[role][first]]
-        differs = codes[role] != codes[role][first][psu]
-        if differs.any():
-            several = np.unique(psu[differs])
-            pairs = zip(labels["psu"][psu], labels[role][codes[role]], strict=True)
-            where: dict[str, list[str]] = {name: [] for name in labels["psu"][several[:3]]}
-            for name, label in dict.fromkeys(pairs):
-                if name in where:
-                    where[name].append(repr(str(label)))
-            shown = [f"{name} in {listing(found)}" for name, found in where.items()]
-            more = f" and {len(several) - 3} more" if len(several) > 3 else ""
-            problems.add(
-                f"{names['psu']}: {len(several)} of {n_psu} clusters found in more than one {role} "
-                f"({'; '.join(shown)}{more}). Each cluster needs one {role}; if numbers start "
-                f"again in each {role}, join the two into one name."
-            )
-    psus = pd.DataFrame(of, dtype="str")
-    order = _sorted(psus)
-    position = np.empty_like(order)
-    position[order] = np.arange(n_psu)
-    return position[psu], psus.iloc[order].reset_index(drop=True)
+        without = joined[role] == ""
+        if without.any() and not without.all():
+            what = {"stratum": "strata"}.get(role, "places")
+            problems.add(f"{role}: some parts have {what} and others none.")
+    problems.raise_any(DataError)
+    # A design without strata or places calls the one it has "".
+    roles = {str(r): joined[r] if (joined[r] != "").any() else None for r in joined}
+    codes, psus = clusters(len(joined), roles, problems)
+    problems.raise_any(DataError)
+    order = np.argsort(codes)
+    return replace(first, psus=psus, sums=sums[order], dropped=dropped[order], notes=tuple(notes))
 
 
-def _sorted(psus: pd.DataFrame) -> Ints:
-    return np.asarray(np.lexsort([psus["psu"].to_numpy(), psus["stratum"].to_numpy()]))
-
-
-def checked_weights(
-    n: int,
-    weight: npt.ArrayLike | pd.Series | None,
-    problems: Problems,
-    called: str = "weight",
-) -> Floats:
-    """Return n weights, 1 if there are none, and add what is wrong with them to `problems`."""
-    if weight is None:
-        return np.ones(n)
-    try:
-        weights = pd.Series(weight).to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
-        problems.add(f"{called}: weights must be numbers.")
-        return np.ones(n)
-    if weights.shape != (n,):
-        problems.add(f"{called}: {weights.size} values for {n} respondents.")
-        return np.ones(n)
-    found = len(problems.items)
-    for bad, what in (
-        (np.isnan(weights), "missing"),
-        (weights < 0, "negative"),
-        (np.isinf(weights), "infinite"),
-    ):
-        if bad.any():
-            rows = listing(np.flatnonzero(bad) + 1, most=3)
-            problems.add(f"{called}: {bad.sum()} of {n} weights are {what} (rows {rows}).")
-    if n and len(problems.items) == found and not (weights > 0).any():
-        problems.add(f"{called}: all weights are 0.")
-    return weights
-
-
-def _centre(table: npt.NDArray[Any], columns: list[int]) -> Floats:
-    """Return a middling answer to each item among the first, 0 if there is none.
-
-    An answer that was given keeps whole numbers whole, so that their sums are exact.
-    """
-    head = np.sort(table[:255, columns].astype(np.float64), axis=0)  # NaN go last
-    known = (~np.isnan(head)).sum(axis=0)
-    middle = head[np.maximum(known - 1, 0) // 2, np.arange(len(columns))]
-    return np.where(known > 0, middle, 0.0)
-
-
-def _small(counts: Floats, minimum: int) -> bool:
-    return bool(((counts > 0) & (counts < minimum)).any())
-
-
-def _merge(counts: Floats, rows: Ints, minimum: int) -> list[list[int]]:
-    """Join neighbouring rows until none of their counts is small; the last may stay small."""
-    groups: list[list[int]] = []
-    current: list[int] = []
-    for row in rows.tolist():
-        current.append(row)
-        if not _small(counts[current].sum(axis=0), minimum):
-            groups.append(current)
-            current = []
-    if current:
-        groups.append(current)
-    while len(groups) > 1 and _small(counts[groups[-1]].sum(axis=0), minimum):
-        last = groups.pop()
-        groups[-1] = groups[-1] + last
-    return groups
+def _check_lonely(lonely: str) -> None:
+    if lonely not in LONELY:
+        raise SpecError(
+            f"lonely must be {' or '.join(LONELY)}, got {lonely!r}. Sums know two ways with a "
+            "stratum of one PSU: to refuse sampling errors ('fail'), or to count the PSU as taken "
+            "with certainty ('certainty'). For another, join the stratum with its neighbour."
+        )

@@ -31,7 +31,9 @@ __all__ = [
     "FORMAT",
     "SHOWN_ROWS",
     "Result",
+    "kind_of",
     "load_result",
+    "plain",
     "provenance",
     "read_parquet",
     "references",
@@ -111,16 +113,16 @@ def _versions() -> tuple[tuple[str, str], ...]:
     )
 
 
-def _plain(value: Any) -> Any:
-    """Turn a value into strict JSON: NaN and infinities become null."""
+def plain(value: Any) -> Any:
+    """Return a value as strict JSON has it: NaN and infinities become null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
         return None
     return value if isinstance(value, str | int | float | bool) else str(value)
@@ -146,14 +148,14 @@ def write_parquet(
         flat = pa.array(np.ascontiguousarray(array).reshape(-1))
         columns[name] = pa.FixedSizeListArray.from_arrays(flat, width)
     shapes = {name: list(array.shape) for name, array in (arrays or {}).items()}
-    described = {"format": FORMAT, **_plain(description), "arrays": shapes}
+    described = {"format": FORMAT, **plain(description), "arrays": shapes}
     text = json.dumps(described, ensure_ascii=False, allow_nan=False)
     table = pa.table(columns).replace_schema_metadata({b"lgpi": text.encode()})
     aside = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            pq.write_table(table, aside)
+            pq.write_table(table, aside, write_page_checksum=True)
             aside.replace(target)
         finally:
             aside.unlink(missing_ok=True)
@@ -177,7 +179,7 @@ def read_parquet(
     if not source.is_file():
         raise DataError(f"{source.name}: there is no such file.")
     try:
-        table = pq.read_table(source)
+        table = pq.read_table(source, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"{source.name} is damaged or no Parquet file ({type(error).__name__}). "
@@ -207,6 +209,18 @@ def read_parquet(
     arrays = {name: array.reshape(shapes[name]) for name, array in arrays.items()}
     frame = table.drop_columns(list(shapes)).replace_schema_metadata(None).to_pandas()
     return frame, description, arrays
+
+
+def kind_of(path: str | Path) -> str | None:
+    """Return the kind of what this package wrote into a Parquet file; None if it wrote it not.
+
+    Only the head of the file is read.
+    """
+    try:
+        metadata = pq.read_schema(Path(path)).metadata or {}
+        return str(json.loads(metadata[b"lgpi"])["kind"])
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError):
+        return None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -284,14 +298,14 @@ class Result:
 
     def to_json(self) -> str:
         """Return frame, notes, details and provenance as JSON in full precision."""
-        frame = _plain(self.frame.to_dict("records"))
+        frame = plain(self.frame.to_dict("records"))
         whole = {
             "kind": self.kind,
             "headline": self.headline(),
             "frame": frame,
             "notes": list(self.notes),
-            "details": _plain(self.details),
-            "provenance": _plain(self.provenance),
+            "details": plain(self.details),
+            "provenance": plain(self.provenance),
         }
         return json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 

@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,9 +16,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from lgpi_research.codebook import Codebook, Indicator
 from lgpi_research.errors import DataError, SpecError
 from lgpi_research.methods.consistency import alpha, average_r
+from lgpi_research.methods.ordinal import omega_categorical, ordinal_alpha, ordinal_omega
+from lgpi_research.methods.polychoric import PairCounts
 from lgpi_research.methods.replicates import jackknife
 from lgpi_research.moments import Moments, Scale, as_labels
 from lgpi_research.results import write_parquet
+from lgpi_research.survey import Survey, SurveyDesign
 
 LAYOUTS = [("variances", "listwise"), ("covariance", "listwise"), ("covariance", "pairwise")]
 ITEMS = ("q1", "q2", "q3", "q4")
@@ -327,6 +336,10 @@ def test_bad_tables():
         ({"missing": "casewise"}, "missing: must be one of listwise, pairwise"),
         ({"needs": "variances", "missing": "pairwise"}, "set needs='covariance'"),
         ({"reverse": ["q9"]}, "reverse: q9 is no item"),
+        ({"categories": [1, 2]}, "categories: are of pair counts, and the scale holds cov"),
+        ({"needs": "pair counts", "categories": [1, 1, 2]}, "2 to 20 different numbers, got 1, 1"),
+        ({"needs": "pair counts", "categories": range(30)}, "2 to 20 different numbers"),
+        ({"needs": "pair counts", "categories": [1, np.inf]}, "2 to 20 different numbers"),
         ({"lonely": "adjust"}, "lonely must be fail or certainty"),
         ({"scales": []}, "there is none"),
         ({"scales": [Scale("a", ("q1",)), Scale("a", ("q2",))]}, "two have the same name"),
@@ -360,6 +373,127 @@ def test_parts_without_strata_or_places_add_up():
     )
     whole = Moments.from_answers(frame[list(ITEMS)], psu=frame["psu"])
     assert_allclose((one + two).spread().covariance, whole.spread().covariance, rtol=1e-12)
+
+
+CATEGORIES = (1.0, 2.0, 3.0, 4.0, 5.0)
+ORDINAL = [ordinal_alpha, ordinal_omega, omega_categorical]
+
+
+@pytest.mark.parametrize("missing", ["listwise", "pairwise"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_pair_counts_are_those_of_the_answers(missing, weighted):
+    frame = table(missing=0.05, whole=True)
+    kept = frame.dropna(subset=list(ITEMS)) if missing == "listwise" else frame
+    expected = PairCounts.from_answers(
+        kept[list(ITEMS)],
+        weights=kept["weight"] if weighted else None,
+        categories=CATEGORIES,
+    )
+    found = moments(frame, weighted=weighted, needs="pair counts", missing=missing)
+    assert found.scale().categories == CATEGORIES
+    counts = found.pair_counts()
+    assert counts.sizes == expected.sizes
+    assert_allclose(counts.counts, expected.counts, rtol=1e-12)
+    assert (counts.counts == expected.counts).all() or weighted
+    for coefficient in ORDINAL:
+        assert_allclose(coefficient(counts), coefficient(expected), rtol=1e-10)
+    seen = frame[list(ITEMS)].notna().astype(int)
+    least = len(kept) if missing == "listwise" else (seen.T @ seen).to_numpy().min()
+    assert found.n_least() == least
+    assert found.n_used() + found.n_dropped() == len(frame)
+    assert found.n_used() == (len(kept) if missing == "listwise" else seen.any(axis=1).sum())
+
+
+def test_ordinal_alpha_is_the_same_from_answers_moments_file_and_parts(tmp_path):
+    frame = table(n=600, missing=0.02, whole=True).assign(place="x")
+    options = {"needs": "pair counts", "categories": CATEGORIES, "reverse": ["q2"]}
+    whole = moments(frame, **options)
+    parts = moments(frame[:250], **options) + moments(frame[250:], **options)
+    back = Moments.load(whole.save(tmp_path / "m.parquet"))
+    assert back.scales == whole.scales
+    assert len(back.psus) < 12  # small counts were merged
+    turned = frame.assign(q2=6 - frame["q2"]).dropna(subset=list(ITEMS))
+    answers = PairCounts.from_answers(turned[list(ITEMS)], categories=CATEGORIES)
+    for coefficient in ORDINAL:
+        expected = coefficient(answers)
+        for found in (whole, parts, back):
+            assert_array_equal(coefficient(found.pair_counts()), expected)
+
+
+@pytest.mark.parametrize("missing", ["listwise", "pairwise"])
+def test_replicates_of_pair_counts_are_surveys_with_other_weights(missing):
+    frame = table(n=300, missing=0.03, whole=True)
+    found = moments(frame, weighted=True, needs="pair counts", missing=missing)
+    multipliers, _ = jackknife(found.strata)
+    together = found.pair_counts(None, found.replicate(multipliers))
+    assert together.counts.shape == (12, 20, 20)
+    codes = found.psus["psu"].astype(int).to_numpy()
+    for row in (0, 7):
+        factor = pd.Series(multipliers[row], codes)[frame["psu"]].to_numpy()
+        weights = frame["weight"] * factor
+        other = moments(
+            frame.assign(weight=weights),
+            True,
+            needs="pair counts",
+            missing=missing,
+            categories=CATEGORIES,
+        )
+        assert_allclose(together.counts[row], other.pair_counts().counts, rtol=1e-9)
+        assert_allclose(ordinal_alpha(together)[row], ordinal_alpha(other.pair_counts()), rtol=1e-9)
+
+
+def test_pairs_are_counted_beside_other_sums_and_wherever_centres_lie():
+    frame = table(whole=True)
+    far = frame.assign(**{item: frame[item] + 100 for item in ITEMS})
+    scales = [Scale("a", ITEMS), Scale("pairs", ITEMS, "pair counts", reverse=("q1",))]
+    near, moved = (moments(part, scales=scales) for part in (frame, far))
+    assert_array_equal(near.pair_counts("pairs").counts, moved.pair_counts("pairs").counts)
+    assert_allclose(near.spread("a").covariance, moved.spread("a").covariance, rtol=1e-12)
+    with pytest.raises(SpecError, match="'a' holds no pair counts; take some with needs='pair co"):
+        near.pair_counts("a")
+    with pytest.raises(SpecError, match="'pairs' holds pair counts; variances were not kept"):
+        near.spread("pairs")
+
+
+def test_few_answers_of_a_kind_are_few(tmp_path):
+    answers = np.tile([[1.0, 2.0], [2.0, 1.0]], (20, 1))
+    answers[3, 0] = 3.0  # one person in PSU a, whose other answer the counts would tell
+    found = Moments.from_answers(
+        answers, psu=np.repeat(["a", "b"], 20), needs="pair counts", categories=[1, 2, 3]
+    )
+    with pytest.raises(DataError, match="2 of 2 PSUs are too small"):
+        found.save(tmp_path / "m.parquet")
+    answers[23:27, 0] = 3.0
+    found = Moments.from_answers(answers, psu=np.repeat(["a", "b"], 20), needs="pair counts")
+    back = Moments.load(found.save(tmp_path / "m.parquet"))
+    assert back.psus["psu"].tolist() == ["a + b"]
+
+
+def test_rare_answers_may_be_let_through_where_tables_are_large(tmp_path):
+    answers = np.tile([[1.0, 2.0], [2.0, 1.0]], (20, 1))
+    answers[3, 0] = 3.0
+    found = Moments.from_answers(answers, psu=np.repeat(["a", "b"], 20), needs="pair counts")
+    path = found.save(tmp_path / "m.parquet", min_respondents=20, min_answers=1)
+    assert Moments.load(path).n_psu == 2
+    with pytest.raises(DataError, match="fewer than 21 respondents"):
+        Moments.from_answers(
+            answers[:20], psu=["a"] * 20, needs="pair counts", categories=[1, 2, 3]
+        ).save(path, min_respondents=21, min_answers=1)
+    with pytest.raises(SpecError, match="min_answers must be a whole number >= 1, got 0"):
+        found.save(path, min_answers=0)
+
+
+def test_answers_that_are_no_category_are_named():
+    frame = table(whole=True)
+    with pytest.raises(DataError) as caught:
+        moments(frame, needs="pair counts", categories=[1, 2, 3, 4])
+    assert "q1: " in str(caught.value)
+    assert "answers are none of the categories of all items (5)" in str(caught.value)
+    with pytest.raises(DataError, match="different answers occur, and pairs are counted of 2 to"):
+        moments(table(), needs="pair counts")
+    scale = Scale("a", ("q1",), "pair counts")
+    with pytest.raises(DataError, match="a: 0 different answers occur"):
+        Moments.from_answers([[np.nan], [np.nan]], psu=[1, 2], items=["q1"], scales=[scale])
 
 
 SCALES = (
@@ -452,6 +586,98 @@ def test_files_that_are_no_moments(tmp_path):
     other = write_parquet(tmp_path / "o.parquet", pd.DataFrame({"a": [1]}), {"kind": "scores"})
     with pytest.raises(DataError, match="holds a 'scores', not moments"):
         Moments.load(other)
+
+
+def rewritten(path: Path, change: Callable[[dict, pa.Table], pa.Table | None]) -> Path:
+    """Write a moment file anew, with another description or another table."""
+    read = pq.read_table(path)
+    told = json.loads(read.schema.metadata[b"lgpi"])
+    other = change(told, read)
+    kept = read if other is None else other
+    pq.write_table(kept.replace_schema_metadata({b"lgpi": json.dumps(told).encode()}), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda told, _: told.update(format=99), "has format 99; this version"),
+        (lambda told, _: told.pop("scales"), "damaged: it does not say what it holds"),
+        (lambda told, _: told.update(lonely="adjust"), "not those that were written"),
+        (lambda told, _: told["scales"][0].update(items=["q1"]), "sums has shape"),
+        (lambda told, _: told.update(centre=[1.0]), "centre has shape"),
+        (lambda told, _: told["scales"][0].update(needs="everything"), "needs: must be one of"),
+        (lambda told, _: told["scales"][0].update(colour="red"), "damaged: it does not say"),
+        (lambda told, _: told.update(centre=[0.0, 0.0, 1.0]), "not those that were written"),
+        (lambda _, table: table.set_column(0, "psu", pa.array(["x"] * 12)), "11 PSUs occur twice"),
+        (lambda _, table: table.rename_columns(["who", *table.column_names[1:]]), "columns are "),
+    ],
+)
+def test_damaged_files_say_what_is_wrong(tmp_path, change, message):
+    found = moments(table(n=400), scales=SCALES[:1])
+    path = found.save(tmp_path / "m.parquet", min_respondents=1)
+
+    def changed(told: dict, read: pa.Table) -> pa.Table | None:
+        result = change(told, read)
+        return result if isinstance(result, pa.Table) else None
+
+    with pytest.raises(DataError, match=message) as caught:
+        Moments.load(rewritten(path, changed))
+    assert "m.parquet" in str(caught.value)
+
+
+def test_files_with_impossible_sums(tmp_path):
+    found = moments(table(n=400), scales=SCALES[:1])
+    found.sums[3, 5] = np.nan
+    write = {"sums": found.sums, "dropped": found.dropped}
+    path = found.save(tmp_path / "good.parquet", min_respondents=1)
+    told = json.loads(pq.read_schema(path).metadata[b"lgpi"])
+    write_parquet(tmp_path / "m.parquet", found.psus, told, write)
+    with pytest.raises(DataError, match="some sums are missing or infinite"):
+        Moments.load(tmp_path / "m.parquet")
+
+
+def test_labels_that_differ_in_spaces_are_one_thing_named_twice():
+    frame = table().astype({"stratum": str, "psu": str})
+    frame.loc[frame["psu"] == "4", "stratum"] = " 1"
+    with pytest.raises(DataError, match="stratum: 1 named twice, with and without spaces"):
+        moments(frame)
+    frame = table().astype({"psu": str})
+    frame.loc[frame.index[frame["psu"] == "4"][0], "psu"] = "4 "
+    with pytest.raises(DataError, match=r"psu: 1 named twice.*\('4' and '4 '\)\. Write each one"):
+        moments(frame)
+
+
+def test_centres_of_other_scales_are_refused():
+    frame = table()
+    first = moments(frame[:60])
+    second = moments(frame[60:], centre=first.centre)
+    assert_array_equal(second.centre, first.centre)
+    with pytest.raises(SpecError, match="centre must be that of the same scales"):
+        moments(frame, centre=[1.0])
+
+
+def test_a_survey_takes_categories_from_the_codebook():
+    frame = table(whole=True)
+    frame = frame[(frame[list(ITEMS)] > 1).all(axis=1)]  # nobody says 1
+    design = SurveyDesign(psu="psu")
+    for scales, expected in (
+        ([(1, 5)] * 4, CATEGORIES),
+        ([(1, 5), (1, 5), (1, 5), (1, 7)], CATEGORIES[1:]),
+        ([(1, 100)] * 4, CATEGORIES[1:]),
+        ([(0.5, 5)] * 4, CATEGORIES[1:]),
+        ([None] * 4, CATEGORIES[1:]),
+    ):
+        book = Codebook(
+            tuple(
+                Indicator(item, scale=scale, direction="negative" if item == "q2" else "positive")
+                for item, scale in zip(ITEMS, scales, strict=True)
+            )
+        )
+        found = Survey(frame, book, design).moments(ITEMS, needs="pair counts")
+        assert found.scale().categories == expected
+        assert found.scale().reverse == ("q2",)
+        assert np.isfinite(ordinal_alpha(found.pair_counts()))
 
 
 def test_indicators_from_a_file(tmp_path):

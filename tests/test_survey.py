@@ -207,3 +207,87 @@ def test_row_labels_of_the_table_do_not_matter():
     moved = frame.set_index(np.arange(len(frame))[::-1] + 1000)
     one, two = (Survey(part, BOOK, DESIGN).moments() for part in (frame, moved))
     assert_array_equal(one.sums, two.sums)
+
+
+def stages(**told) -> Survey:
+    frame = table().assign(
+        house=np.arange(80) // 16, villages=np.array([30, 20])[np.arange(80) % 16 // 8], houses=12.0
+    )
+    design = {"psu": "village", "stratum": "region", "place": "district", "ssu": "house",
+              "population": ("villages", "houses")}  # fmt: skip
+    changed = {key: told.pop(key) for key in list(told) if key in frame or key == "extra"}
+    return Survey(frame.assign(**changed), BOOK, SurveyDesign(**{**design, **told}))
+
+
+def test_a_design_of_several_stages_with_finite_populations():
+    survey = stages()
+    assert survey.design.stages == ("village", "house")
+    assert survey.design.columns["population 2"] == "houses"
+    made = survey.linear_design()
+    weights = np.array([30, 20])[np.arange(80) % 16 // 8] / 8 * 12 / 5
+    assert_allclose(made.weights, weights)
+    assert (made.df, len(made.stages), made.names) == (14, 2, ("north", "south"))
+    # Weights that follow from the populations count everywhere, and are said.
+    assert_allclose(survey.roles["weight"], weights)
+    assert survey.notes == ("Weights: units in the population over units drawn, by stage.",)
+    given = stages(weight="w")
+    assert_allclose(given.linear_design().weights, given.frame["w"])
+    assert given.notes == ()
+    assert given.digest != stages(weight="w", houses=13.0).digest
+
+
+def test_a_plain_design_is_linear_too():
+    made = Survey(table(), BOOK, DESIGN).linear_design()
+    assert (made.n_psu, made.n_strata, len(made.stages)) == (16, 2, 1)
+    assert made.populations == (None,)
+    alone = Survey(table(), BOOK, SurveyDesign(psu="village")).linear_design()
+    assert (alone.weights == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (
+            {"villages": 7},
+            r"village \(population in villages\): .* smaller than the number .* 2 of 2",
+        ),
+        ({"villages": np.arange(20, 100)}, "differs within 2 of 2 strata"),
+        (
+            {"houses": [0.0] + [9.0] * 79},
+            r"house \(population in houses\): .* not positive in 1 of 80",
+        ),
+        ({"houses": [np.nan] + [9.0] * 79}, "missing or not positive in 1 of 80"),
+        ({"houses": ["many"] + ["9"] * 79}, "houses"),
+        ({"house": [None] + [1.0] * 79}, r"house.*: 1 of 80 rows have none"),
+        ({"ssu": "hoouse"}, r"hoouse \(stage 2\): there is no such column. Did you mean 'house'"),
+        ({"population": "nn"}, r"nn \(population 1\): there is no such column"),
+    ],
+)
+def test_stages_and_populations_that_cannot_be(told, message):
+    with pytest.raises(DataError, match=message):
+        stages(**told)
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"ssu": "village"}, "stage 2: column 'village' is also the psu"),
+        ({"population": ("n", "m", "k")}, "3 columns for 2 stages"),
+        ({"population": ("n", "n")}, "population 2: column 'n' is also the population 1"),
+        ({"population": "w", "weight": "w"}, "population 1: column 'w' is also the weight"),
+        ({"lonely": "averaged"}, "Did you mean 'average'"),
+    ],
+)
+def test_designs_that_contradict_themselves(told, message):
+    with pytest.raises(SpecError, match=message):
+        SurveyDesign(**{"psu": "village", "ssu": "house", **told})
+
+
+@pytest.mark.parametrize("lonely", ["adjust", "average"])
+def test_sums_refuse_what_only_linearised_errors_know(lonely):
+    survey = stages(lonely=lonely)
+    assert survey.linear_design().lonely == lonely
+    with pytest.raises(SpecError, match=f"lonely='{lonely}' is for linearised errors alone"):
+        survey.moments()
+    with pytest.raises(SpecError, match="linearised errors alone"):
+        survey.indicators()

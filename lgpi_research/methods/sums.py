@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from lgpi_research.methods.consistency import Spread
+from lgpi_research.methods.polychoric import PairCounts
 
-__all__ = ["LAYOUTS", "Layout", "add_rows", "one_hot"]
+__all__ = ["LAYOUTS", "Layout", "add_rows", "one_hot", "pair_counts_layout", "pair_counts_of"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
@@ -36,7 +38,8 @@ class Layout:
         ``width(k)``: how many columns there are.
     n_counts : callable
         ``n_counts(k)``: how many of them, the first, count respondents: those that are
-        used, then those of each item or pair of items if they may differ.
+        used, then those of each item or pair of items if they may differ, then those of
+        each answer if answers are counted.
     add : callable
         ``add(block, x, weights, codes)`` adds answers x (n, k), of which NaN are
         missing, to the sums (n_clusters, width) of their clusters, in place.
@@ -47,6 +50,9 @@ class Layout:
         where fewer than two respondents are left; None if only means were kept.
     by_cluster : bool
         Whether `add` wants the rows of a cluster beside each other.
+    n_sets : callable
+        ``n_sets(k)``: how many columns, the first, count the respondents behind a
+        statistic: `n_counts` without those of each answer.
     """
 
     width: Callable[[int], int]
@@ -55,6 +61,7 @@ class Layout:
     shift: Callable[[Floats, Floats], None]
     spread: Callable[[Floats, int], Spread] | None
     by_cluster: bool
+    n_sets: Callable[[int], int]
 
 
 def add_rows(
@@ -112,6 +119,18 @@ def _square(upper: Floats, k: int) -> Floats:
 
 def _pairs(k: int) -> int:
     return k * (k + 1) // 2
+
+
+def _count_complete(_: int) -> int:
+    return 1
+
+
+def _count_items(k: int) -> int:
+    return 1 + k
+
+
+def _count_pairs(k: int) -> int:
+    return 1 + _pairs(k)
 
 
 # Means: respondents with an answer; of each item its answers, their weights, their sums.
@@ -253,32 +272,134 @@ def _pairwise(sums: Floats, k: int) -> Spread:
         return Spread.from_covariance(centred / (weight * (n - 1) / n))
 
 
+# Pair counts: respondents used; if pairwise, those of each pair; those of each answer to each
+# item; then the weights of each answer, and of each pair of answers to each pair of items.
+
+
+def pair_counts_layout(categories: Floats, *, listwise: bool) -> Layout:
+    """Return the layout of counts of pairs of answers.
+
+    Such counts do not depend on the centre: add answers about 0.
+
+    Parameters
+    ----------
+    categories : ndarray of shape (k, m)
+        The m answers that each item allows, in order; other answers count nowhere.
+    listwise : bool
+        Whether only respondents count who answered every item.
+
+    Returns
+    -------
+    Layout
+        Its columns are read with `pair_counts_of`.
+    """
+    most = categories.shape[1]
+    n_sets = _count_complete if listwise else _count_pairs
+    return Layout(
+        lambda k: n_sets(k) + k * most + len(_cells(k, most)[0]),
+        lambda k: n_sets(k) + k * most,
+        partial(_add_pair_counts, categories, listwise),
+        _stay,
+        None,
+        by_cluster=True,
+        n_sets=n_sets,
+    )
+
+
+def pair_counts_of(sums: Floats, k: int, most: int) -> PairCounts:
+    """Return the counts of pairs of answers from sums of their layout, shape (…, width).
+
+    Parameters
+    ----------
+    sums : ndarray of shape (…, width)
+        Leading axes are replicates.
+    k, most : int
+        Items, and answers that each allows.
+
+    Returns
+    -------
+    PairCounts
+        Weighted, with leading axes (…).
+    """
+    rows, columns = _cells(k, most)
+    cells = sums[..., sums.shape[-1] - len(rows) :]
+    counts = np.zeros((*sums.shape[:-1], k * most, k * most))
+    counts[..., rows, columns] = cells
+    counts[..., columns, rows] = cells
+    return PairCounts(counts, (most,) * k)
+
+
+@lru_cache(maxsize=32)
+def _cells(k: int, most: int) -> tuple[Ints, Ints]:
+    """Return which entries of the matrix of counts are kept: the rest repeat them or are 0."""
+    item = np.arange(k * most) // most
+    rows, columns = np.triu_indices(k * most)
+    kept = (rows == columns) | (item[rows] != item[columns])
+    return rows[kept], columns[kept]
+
+
+def _add_pair_counts(
+    categories: Floats, listwise: bool, block: Floats, x: Floats, w: Floats, codes: Ints
+) -> None:
+    k, most = categories.shape
+    seen = ~np.isnan(x)
+    used = seen.all(axis=1) if listwise else seen.any(axis=1)
+    if not used.all():
+        x, w, codes, seen = x[used], w[used], codes[used], seen[used]
+    marks = (x[:, :, None] == categories).reshape(len(x), k * most).astype(float)
+    mask, upper, (rows, columns) = seen.astype(float), np.triu_indices(k), _cells(k, most)
+    sets = (_count_complete if listwise else _count_pairs)(k)
+    gather = one_hot(codes, len(block))
+    block[:, 0] += np.bincount(codes, minlength=len(block))
+    block[:, sets : sets + k * most] += np.asarray(gather @ marks)
+    weighted = w[:, None] * marks
+    for cluster, within in _by_cluster(codes):
+        if not listwise:
+            block[cluster, 1:sets] += (mask[within].T @ mask[within])[upper]
+        counted = weighted[within].T @ marks[within]
+        block[cluster, sets + k * most :] += counted[rows, columns]
+
+
+def _stay(block: Floats, by: Floats) -> None:
+    """Leave sums as they are: they do not depend on the centre."""
+
+
 LAYOUTS = {
     "means": Layout(
-        lambda k: 1 + 3 * k, lambda k: 1 + k, _add_means, _shift_means, None, by_cluster=False
+        lambda k: 1 + 3 * k,
+        _count_items,
+        _add_means,
+        _shift_means,
+        None,
+        by_cluster=False,
+        n_sets=_count_items,
     ),
     "variances": Layout(
         lambda k: 3 + 2 * k,
-        lambda k: 1,  # noqa: ARG005
+        _count_complete,
         _add_variances,
         _shift_variances,
         _variances,
         by_cluster=False,
+        n_sets=_count_complete,
     ),
     "listwise": Layout(
         lambda k: 2 + k + _pairs(k),
-        lambda k: 1,  # noqa: ARG005
+        _count_complete,
         _add_products,
         _shift_products,
         _listwise,
         by_cluster=True,
+        n_sets=_count_complete,
     ),
     "pairwise": Layout(
         lambda k: 1 + 3 * _pairs(k) + k * k,
-        lambda k: 1 + _pairs(k),
+        _count_pairs,
         _add_pairwise,
         _shift_pairwise,
         _pairwise,
         by_cluster=True,
+        n_sets=_count_pairs,
     ),
 }
+"""Layouts by name; that of pair counts depends on the answers (`pair_counts_layout`)."""
