@@ -7,7 +7,15 @@ import numpy.typing as npt
 
 from lgpi_research.errors import MethodError, SpecError, listing, nearest
 
-__all__ = ["LONELY", "delete_one", "design_df", "jackknife", "rao_wu", "strata_sizes"]
+__all__ = [
+    "LONELY",
+    "canty_davison",
+    "delete_one",
+    "design_df",
+    "jackknife",
+    "rao_wu",
+    "strata_sizes",
+]
 
 LONELY = ("fail", "certainty")
 """What may be done with a stratum of one PSU."""
@@ -236,3 +244,84 @@ def delete_one(
     n = sizes[stratum].astype(float)
     change = (within[stratum] - n[:, None] * table[left_out]) / (n - 1)[:, None]
     return within.sum(axis=0) + change, (n - 1) / n
+
+
+def canty_davison(
+    rng: np.random.Generator,
+    strata: npt.ArrayLike,
+    size: int,
+    *,
+    populations: npt.ArrayLike | None = None,
+    lonely: str = "fail",
+) -> Floats:
+    r"""Draw the multipliers of Canty and Davison's bootstrap of PSUs.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    strata : array_like of shape (n_psu,)
+        Stratum of each PSU.
+    size : int
+        Number of replicates.
+    populations : array_like of shape (n_psu,), optional
+        PSUs in the population of the stratum of each PSU, rounded to whole numbers;
+        NaN or None: infinitely many.
+    lonely : {"fail", "certainty"}, default "fail"
+        See `strata_sizes`; a PSU taken with certainty always counts once.
+
+    Returns
+    -------
+    ndarray of shape (size, n_psu)
+        How often each PSU was drawn.
+
+    Raises
+    ------
+    MethodError
+        If a stratum has one PSU and `lonely` is "fail", or fewer PSUs in the population
+        than in the sample.
+
+    Notes
+    -----
+    In a stratum of :math:`n_h` PSUs as many are drawn: with replacement, or without from
+    a population of :math:`N_h` that repeats the sample, in which PSUs drawn at random
+    for each replicate have one copy more if :math:`n_h` does not divide :math:`N_h`
+    [1]_. The variance over replicates of a weighted total is
+    :math:`(1 - f_h)\,(n_h - 1)/n_h` times its usual estimator (times
+    :math:`N_h/(N_h - 1)` where finite), which one factor for all strata cannot put
+    right where they differ in size: see `replicate_weights`.
+
+    References
+    ----------
+    .. [1] Canty, A. J., and Davison, A. C. (1999). Resampling-based variance estimation
+       for labour force surveys. *The Statistician*, 48, 379-391.
+
+    Examples
+    --------
+    Of a population of two both are always drawn:
+
+    >>> canty_davison(np.random.default_rng(0), [1, 1, 2, 2], 2, populations=[2, 2, 4, 4])
+    array([[1., 1., 2., 0.],
+           [1., 1., 1., 1.]])
+    """
+    codes, sizes = strata_sizes(strata, lonely=lonely)
+    given = np.full(len(codes), np.nan) if populations is None else np.asarray(populations, float)
+    multipliers = np.ones((size, len(codes)))
+    for stratum, n in enumerate(sizes.tolist()):
+        if n < 2:
+            continue
+        inside = np.flatnonzero(codes == stratum)
+        whole = given[inside[0]]
+        if not np.isfinite(whole):
+            drawn = rng.multinomial(n, np.full(n, 1 / n), size=size)
+        else:
+            copies, more = divmod(round(float(whole)), n)
+            if copies < 1:
+                raise MethodError(
+                    f"a stratum has {n} PSUs in the sample and {whole:g} in the population."
+                )
+            colours = np.full(n, copies) + (np.arange(n) < more)
+            drawn = rng.multivariate_hypergeometric(colours, n, size=size, method="marginals")
+            drawn = rng.permuted(drawn, axis=1)
+        multipliers[:, inside] = drawn
+    return multipliers

@@ -1,16 +1,20 @@
-"""Bootstrap of coefficient alpha over clusters, from answers to replicates."""
+"""Bootstrap of coefficients over clusters and respondents, from answers to replicates."""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
+from r_peer import in_r
 
+from lgpi_research.coefficients import replicate_coefficients
 from lgpi_research.methods.consistency import alpha
 from lgpi_research.methods.replicates import rao_wu
 from lgpi_research.moments import Moments
 from lgpi_research.registry import resolve
-from lgpi_research.reliability import replicate_coefficients
 
 N, ITEMS, CLUSTERS, DRAWS = 24_000, 50, 400, 1000
 
@@ -60,3 +64,32 @@ def benchmarks() -> Iterable[tuple[str, Callable[[], object], Callable[[], objec
         one_by_one,
         "the draws drawn and multiplied, and one eigendecomposition a draw",
     )
+
+    respondents = answers_of_respondents(rng)
+
+    def of_respondents() -> object:
+        n = len(respondents)
+        moments = Moments.from_answers(respondents, psu=np.arange(n), needs="variances")
+        wanted = {("all items", "alpha"): alpha}
+        return replicate_coefficients(moments, wanted, kind="bootstrap", n_draws=DRAWS)
+
+    def draws_only() -> object:
+        n = len(respondents)
+        counts = rng.multinomial(n, np.full(n, 1 / n), size=DRAWS)
+        return counts.astype(float) @ np.column_stack([respondents**2, respondents])
+
+    name = f"alpha, {DRAWS:,} bootstrap draws of respondents, 2,800 × 25"
+    yield name, of_respondents, draws_only, "the draws drawn, and one product"
+    if shutil.which("R"):
+        with tempfile.TemporaryDirectory() as folder:
+            head = ",".join(f"q{item}" for item in range(25))
+            table = Path(folder) / "answers.csv"
+            np.savetxt(table, respondents, fmt="%d", delimiter=",", header=head, comments="")
+            call = f"psych::alpha(x, check.keys = FALSE, n.iter = {DRAWS}, warnings = FALSE)"
+            yield name, of_respondents, in_r(call, table), "R's psych"
+
+
+def answers_of_respondents(rng: np.random.Generator) -> np.ndarray:
+    """Return complete answers of 2,800 respondents to 25 items of six points."""
+    trait = rng.normal(size=(2800, 1))
+    return np.clip(np.rint(3.5 + 0.8 * trait + rng.normal(size=(2800, 25))), 1, 6)

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from lgpi_research.errors import MethodError, SpecError
 from lgpi_research.methods.replicates import (
+    canty_davison,
     delete_one,
     design_df,
     jackknife,
@@ -97,3 +98,33 @@ def test_no_two_psus_in_any_stratum(strata):
 def test_unknown_treatment_of_lonely_psus():
     with pytest.raises(SpecError, match="Did you mean 'certainty'"):
         strata_sizes(["a", "a"], lonely="certanty")
+
+
+def test_canty_davison_draws_as_many_as_there_are():
+    drawn = canty_davison(np.random.default_rng(0), STRATA, 200)
+    for stratum in "abc":
+        assert_array_equal(drawn[:, stratum == STRATA].sum(axis=1), (stratum == STRATA).sum())
+    assert_array_equal(drawn, np.rint(drawn))
+
+
+@pytest.mark.parametrize("population", [3, 4, 7, 9, 30])
+def test_canty_davison_variance_with_a_finite_population(population):
+    totals = np.array([1.0, 4.0, 10.0])
+    drawn = canty_davison(np.random.default_rng(0), [1, 1, 1], 40_000, populations=[population] * 3)
+    assert drawn.max() == min(3, -(-population // 3))  # the most copies that there are
+    assert_allclose(drawn.mean(axis=0), 1.0, atol=0.02)
+    each = drawn @ totals
+    if population == 3:
+        assert_array_equal(each, totals.sum())
+        return
+    usual = 3 * totals.var(ddof=1)
+    if population % 3 == 0:
+        expected = (1 - 3 / population) * usual * (2 / 3) * population / (population - 1)
+        assert_allclose(each.var(), expected, rtol=0.03)
+    else:
+        assert each.var() < usual
+
+
+def test_canty_davison_refuses_a_population_smaller_than_the_sample():
+    with pytest.raises(MethodError, match="3 PSUs in the sample and 2 in the population"):
+        canty_davison(np.random.default_rng(0), [1, 1, 1], 3, populations=[2, 2, 2])
