@@ -1,8 +1,9 @@
-"""Make the tidy tables of this folder from the published source files.
+"""Make the tidy tables and moment files of this folder from the published source files.
 
 ``python data/compile.py --raw DIR`` reads the sources that ``manifest.toml`` lists below
-DIR, verifies each digest, writes one CSV table for each data set, and enters the digests
-and row counts of the tables in the manifest. The same sources give the same bytes.
+DIR, verifies each digest, writes one CSV table or Parquet file of moments for each data set,
+and enters the digests and row counts in the manifest. The same sources give the same bytes;
+those of Parquet also need the version of pyarrow that ``constraints.txt`` pins.
 
 ``--out OTHER`` writes tables and manifest to another folder; ``--check`` writes nothing
 and fails if a table or the manifest would change.
@@ -22,7 +23,9 @@ from pathlib import Path
 from lgpi_research import tables
 from lgpi_research.datasets import load_dataset
 from lgpi_research.errors import DataError, LGPIError, Problems
-from makers import TABLES
+from lgpi_research.moments import Moments
+from makers import MOMENTS, TABLES
+from makers.common import MadeMoments
 
 HERE = Path(__file__).resolve().parent
 
@@ -54,6 +57,14 @@ def enter(manifest: str, name: str, digest: str, rows: int) -> str:
     return manifest[: found.start()] + text + manifest[found.end() :]
 
 
+def as_bytes(made: MadeMoments) -> tuple[bytes, int]:
+    """Return the moment file as bytes, and its number of clusters."""
+    with tempfile.TemporaryDirectory() as aside:
+        path = Path(aside) / "moments.parquet"
+        made.moments.save(path, min_respondents=made.min_respondents, min_answers=made.min_answers)
+        return path.read_bytes(), Moments.load(path).n_psu
+
+
 def write(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files into a folder, which is made if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +73,7 @@ def write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def compile_tables(raw: Path, out: Path, *, check: bool = False) -> list[str]:
-    """Make every table and the manifest; write them to `out`, or compare them with it.
+    """Make every file and the manifest; write them to `out`, or compare them with it.
 
     Returns
     -------
@@ -72,14 +83,14 @@ def compile_tables(raw: Path, out: Path, *, check: bool = False) -> list[str]:
     Raises
     ------
     DataError
-        If sources are missing or not the recorded ones, if a table breaks its own
+        If sources are missing or not the recorded ones, if a file breaks its own
         description, or, with `check`, if a file in `out` is not what would be written.
     """
     manifest = (HERE / "manifest.toml").read_text("utf-8")
     told = tomllib.loads(manifest)
     problems = Problems(f"the source files below {raw}")
     sources: dict[str, str] = {}
-    for name in TABLES:  # several tables may be made from one file
+    for name in (*TABLES, *MOMENTS):  # several may be made from one file
         sources |= told[name]["source_files"]
     problems.extend(verify_sources(raw, sources))
     problems.raise_any(DataError)
@@ -93,11 +104,19 @@ def compile_tables(raw: Path, out: Path, *, check: bool = False) -> list[str]:
         manifest = enter(manifest, name, digest, len(frame))
         report += [f"{name}: {len(frame):,} x {frame.shape[1]}, {digest}"]
         report += [f"  {note}" for note in notes]
+    for name, make_moments in MOMENTS.items():
+        made = make_moments(raw)
+        content, n_psu = as_bytes(made)
+        digest = hashlib.sha256(content).hexdigest()
+        files[told[name]["file"]] = content
+        manifest = enter(manifest, name, digest, n_psu)
+        report += [f"{name}: moments of {n_psu:,} clusters, {len(content):,} bytes, {digest}"]
+        report += [f"  {note}" for note in made.notes]
     files["manifest.toml"] = manifest.encode()
 
-    with tempfile.TemporaryDirectory() as aside:  # a table that breaks its description is no file
+    with tempfile.TemporaryDirectory() as aside:  # what breaks its description is no file
         write(Path(aside), files)
-        for name in TABLES:
+        for name in (*TABLES, *MOMENTS):
             load_dataset(name, folder=aside)
     if check:
         problems = Problems(f"{out}: not what the sources give")

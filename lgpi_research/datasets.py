@@ -1,9 +1,10 @@
-"""The tables that ship with the project: loaded, verified, and described.
+"""The data that ship with the project: loaded, verified, and described.
 
-A data set is a CSV table and an entry of ``data/manifest.toml`` that says what its
-columns are, where they come from, on what terms, and which traps they hold. Tables
-are made from published sources by ``data/compile.py``; loading one verifies that it is
-still the table that was made.
+A data set is a CSV table, or a file of moments (the sums of a survey by cluster, without
+anybody's answers), and an entry of ``data/manifest.toml`` that says what its columns or
+items are, where they come from, on what terms, and which traps they hold. They are made
+from published sources by ``data/compile.py``; loading one verifies that it is still what
+was made.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from typing import Any
 import pandas as pd
 
 from lgpi_research import tables
-from lgpi_research.errors import DataError, Problems, SpecError, listing, nearest
+from lgpi_research.codebook import Codebook, Indicator
+from lgpi_research.errors import DataError, LGPIError, Problems, SpecError, listing, nearest
+from lgpi_research.moments import Moments
 
 __all__ = [
     "Column",
@@ -33,6 +36,7 @@ __all__ = [
     "list_recipes",
     "load_dataset",
     "load_eu_regions",
+    "load_moments",
     "load_tai",
     "load_ukraine_hromadas",
     "recipe_path",
@@ -41,6 +45,7 @@ __all__ = [
 _DTYPES = {"str": "str", "int": "int64", "float": "float64", "bool01": "int64"}
 
 BASES = ("", "plan", "outturn")
+KINDS = ("table", "moments")
 
 _TEXTS = (
     "title", "description", "file", "sha256", "provider", "citation", "bibtex", "licence",
@@ -87,14 +92,15 @@ class Column:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """A table with its description, its terms and its traps.
+    """A table, or moments of a survey, with its description, its terms and its traps.
 
     Attributes
     ----------
     name, title, description : str
         What it is.
     frame : DataFrame of shape (rows, columns)
-        One row for each unit, in columns of type ``str``, ``int64`` or ``float64``.
+        One row for each unit, in columns of type ``str``, ``int64`` or ``float64``; of
+        moments, one for each cluster.
     key : tuple of str
         Columns that name a row.
     columns : mapping of str to Column
@@ -108,7 +114,11 @@ class Dataset:
     caveats : tuple of str
         What a user must know before trusting a number.
     digest : str
-        SHA-256 of the table's file.
+        SHA-256 of the file.
+    moments : Moments or None
+        The sums of a survey by cluster, where the data set holds those.
+    codebook : Codebook or None
+        The items that the sums are of.
     """
 
     name: str
@@ -125,6 +135,8 @@ class Dataset:
     terms: str
     caveats: tuple[str, ...]
     digest: str
+    moments: Moments | None = None
+    codebook: Codebook | None = None
 
     @property
     def citation_keys(self) -> tuple[str, ...]:
@@ -158,6 +170,9 @@ class Dataset:
 
     def _headline(self) -> str:
         rows, columns = self.frame.shape
+        if self.moments is not None:
+            scales = listing(scale.name for scale in self.moments.scales)
+            return f"{self.title}: moments of {rows:,} clusters, {scales}"
         return f"{self.title}: {rows:,} rows, {columns} columns, key {', '.join(self.key)}"
 
     def __repr__(self) -> str:
@@ -207,7 +222,8 @@ def list_datasets() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``name, title, rows, columns, licence, citation``.
+        Columns ``name, title, kind, rows, columns, licence, citation``. The kind is
+        "table" or "moments"; moments have a row for each cluster.
 
     Raises
     ------
@@ -224,6 +240,7 @@ def list_datasets() -> pd.DataFrame:
             {
                 "name": name,
                 "title": entry["title"],
+                "kind": entry.get("kind", "table"),
                 "rows": entry["rows"],
                 "columns": len(entry["columns"]),
                 "licence": entry["licence"],
@@ -235,7 +252,7 @@ def list_datasets() -> pd.DataFrame:
 
 
 def load_dataset(name: str, *, folder: str | Path | None = None) -> Dataset:
-    """Load a data set and verify that it is the table that was compiled.
+    """Load a data set and verify that it is what was compiled.
 
     Parameters
     ----------
@@ -268,7 +285,14 @@ def load_dataset(name: str, *, folder: str | Path | None = None) -> Dataset:
     entry = manifest[_choose(name, manifest, "data set")]
     content = _read_verified(home, entry["file"], entry["sha256"])
     columns = {label: _column(told) for label, told in entry["columns"].items()}
-    frame = _parse(content, entry["file"], columns)
+    moments = codebook = None
+    if entry.get("kind") == "moments":
+        moments = Moments.load(home / entry["file"])
+        codebook = _codebook(entry["items"])
+        frame = moments.psus.copy()
+        _check_items(moments, codebook, entry["file"])
+    else:
+        frame = _parse(content, entry["file"], columns)
     _check(frame, entry, columns)
     return Dataset(
         name=name,
@@ -277,8 +301,49 @@ def load_dataset(name: str, *, folder: str | Path | None = None) -> Dataset:
         columns=MappingProxyType(columns),
         caveats=tuple(entry["caveats"]),
         digest=entry["sha256"],
+        moments=moments,
+        codebook=codebook,
         **{text: entry[text].strip() for text in _TEXTS if text not in ("file", "sha256")},
     )
+
+
+def load_moments(name: str, *, folder: str | Path | None = None) -> Moments:
+    """Load the moments of a survey that ship with the project, after verifying them.
+
+    What the items are, the terms and the caveats are in the `Dataset` that `load_dataset`
+    returns for the same name.
+
+    Parameters
+    ----------
+    name : str
+        A name that `list_datasets` gives, of kind "moments".
+    folder : str, Path or None
+        As of `load_dataset`.
+
+    Raises
+    ------
+    SpecError
+        If no data set has the name, or it is a table.
+    DataError
+        If the file or the manifest is missing, damaged or altered.
+
+    Examples
+    --------
+    >>> from lgpi_research.methods.consistency import alpha
+    >>> moments = load_moments("afrobarometer_r4_unweighted")
+    >>> for name in ("services", "council practice"):
+    ...     print(moments.n_used(name), round(float(alpha(moments.spread(name))), 4))
+    16314 0.8678
+    19206 0.9251
+    """
+    found = load_dataset(name, folder=folder)
+    if found.moments is None:
+        manifest = _read_manifest(data_folder() if folder is None else Path(folder))
+        known = [key for key, entry in manifest.items() if entry.get("kind") == "moments"]
+        raise SpecError(
+            f"{name!r} is a table: load it with load_dataset. Moments: {listing(known) or 'none'}."
+        )
+    return found.moments
 
 
 def load_ukraine_hromadas() -> Dataset:
@@ -397,6 +462,12 @@ def _entry_problems(entry: Any) -> list[str]:
     if wrong:
         return [f"lacks {name}, as {needed[name].__name__}." for name in wrong]
     found = []
+    if entry.get("kind", "table") not in KINDS:
+        found.append(f"kind {entry['kind']!r} is not one of {', '.join(KINDS)}.")
+    elif entry.get("kind") == "moments":
+        found += _item_problems(entry.get("items"))
+    elif "items" in entry:
+        found.append('items are described of kind = "moments" only.')
     if Path(entry["file"]).name != entry["file"] or "\\" in entry["file"]:
         found.append(f"file {entry['file']!r} must lie beside the manifest, without folders.")
     if unknown := [name for name in entry["key"] if name not in entry["columns"]]:
@@ -418,6 +489,40 @@ def _entry_problems(entry: Any) -> list[str]:
                 f"column {name}: basis {told['basis']!r} is not one of {', '.join(BASES)}."
             )
     return found
+
+
+def _item_problems(items: Any) -> list[str]:
+    if not isinstance(items, dict) or not all(isinstance(told, dict) for told in items.values()):
+        return ["lacks items, a table for each item of the moments."]
+    allowed = [field.name for field in fields(Indicator) if field.name != "name"]
+    found = [
+        f"item {name}: unknown entry {word!r}.{nearest(word, allowed)}"
+        for name, told in items.items()
+        for word in told
+        if word not in allowed
+    ]
+    if not found:
+        try:
+            _codebook(items)
+        except LGPIError as error:
+            found += list(error.problems) or [str(error)]
+    return found
+
+
+def _codebook(items: Mapping[str, Any]) -> Codebook:
+    found = []
+    for name, told in items.items():
+        words: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+        found.append(Indicator(name, **words))
+    return Codebook(tuple(found))
+
+
+def _check_items(moments: Moments, codebook: Codebook, file: str) -> None:
+    """Compare the items of moments with their description."""
+    held = {item for scale in moments.scales for item in scale.items}
+    odd = sorted(held.symmetric_difference(codebook.names))
+    if odd:
+        raise DataError(f"{file}: its items differ from those of the manifest: {listing(odd)}.")
 
 
 def _column(told: Mapping[str, Any]) -> Column:

@@ -23,11 +23,13 @@ from lgpi_research.datasets import (
     list_recipes,
     load_dataset,
     load_eu_regions,
+    load_moments,
     load_tai,
     load_ukraine_hromadas,
     recipe_path,
 )
 from lgpi_research.errors import DataError, SpecError
+from lgpi_research.moments import Moments
 
 NAMES = (
     "ukraine_hromadas",
@@ -42,6 +44,15 @@ NAMES = (
     "vietnam_provinces",
     "burkina_faso_communes",
     "russia_cities",
+    "afrobarometer_nonresponse",
+)
+MOMENTS = (
+    "afrobarometer_r4",
+    "afrobarometer_r4_unweighted",
+    "afrobarometer_r4_pairs",
+    "afrobarometer_r3",
+    "afrobarometer_r3_pairs",
+    "afrobarometer_tunisia",
 )
 RAW = Path(__file__).resolve().parents[2] / "shared" / "data" / "raw"
 needs_raw = pytest.mark.skipif(not RAW.is_dir(), reason="the published source files are not here")
@@ -66,7 +77,7 @@ def tai() -> pd.DataFrame:
 def copy(tmp_path: Path) -> Path:
     """Return a folder with the manifest and tables, to damage."""
     for source in data_folder().iterdir():
-        if source.suffix in (".csv", ".toml"):
+        if source.suffix in (".csv", ".toml", ".parquet"):
             shutil.copyfile(source, tmp_path / source.name)
     return tmp_path
 
@@ -108,8 +119,10 @@ def resign(folder: Path, name: str) -> None:
 
 def test_the_list_names_every_data_set_with_its_terms():
     table = list_datasets()
-    assert list(table.columns) == ["name", "title", "rows", "columns", "licence", "citation"]
-    assert tuple(table["name"]) == NAMES
+    columns = ["name", "title", "kind", "rows", "columns", "licence", "citation"]
+    assert list(table.columns) == columns
+    assert tuple(table["name"]) == (*NAMES, *MOMENTS)
+    assert set(table.loc[table["kind"] == "moments", "name"]) == set(MOMENTS)
     assert list(table["rows"])[:3] == [1469, 238, 23]
     for name, rows, columns in table[["name", "rows", "columns"]].itertuples(index=False):
         assert load_dataset(name).frame.shape == (rows, columns)
@@ -152,11 +165,76 @@ def test_numbers_survive_writing_and_reading_to_the_last_bit(name):
     assert hashlib.sha256(again).hexdigest() == data.digest
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *MOMENTS])
 def test_bibliography_keys_are_found_and_can_be_cited(name):
     keys = load_dataset(name).citation_keys
     assert len(keys) == load_dataset(name).bibtex.count("@")
     assert all(key.isascii() and key[-4:].isdigit() for key in keys)
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_moments_are_verified_and_described(name, copy):
+    data = load_dataset(name)
+    path = data_folder() / f"{name}.parquet"
+    assert data.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert path.stat().st_size < 2_000_000
+    assert isinstance(data.moments, Moments)
+    assert load_moments(name).digest == data.moments.digest
+    assert list(data.frame.columns) == ["psu", "stratum", "place"]
+    assert data.key == ("psu",)
+    assert len(data.caveats) >= 7
+    assert "nobody's answers" in data.terms.casefold()
+    held = {item for scale in data.moments.scales for item in scale.items}
+    assert held == set(data.codebook.names)
+    for item in data.codebook:
+        assert item.label != item.name
+        assert item.scale is not None
+        assert item.unit
+    assert "moments of" in repr(data)
+    content = bytearray((copy / path.name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / path.name).write_bytes(content)
+    with pytest.raises(DataError, match="is not the table that was compiled"):
+        load_moments(name, folder=copy)
+
+
+def test_a_table_is_no_moments():
+    with pytest.raises(
+        SpecError, match=r"'tai' is a table: load it with load_dataset\. Moments: af"
+    ):
+        load_moments("tai")
+    with pytest.raises(SpecError, match="Did you mean 'afrobarometer_r4'"):
+        load_moments("afrobarometer_r5")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('kind = "moments"', 'kind = "moment"', "kind 'moment' is not one of table, moments"),
+        ("[afrobarometer_r4.items]", "[afrobarometer_r4.itms]", "lacks items, a table for each"),
+        ("roads = { label", "roads = { lable", "item roads: unknown entry 'lable'"),
+        ('measurement = "reflective"', 'measurement = "both"', "measurement: must be"),
+        ("roads = { label", "streets = { label", "items differ from those of the manifest: roads"),
+    ],
+)
+def test_slips_in_the_description_of_moments(copy, old, new, message):
+    edit(copy, old, new)
+    with pytest.raises(DataError, match=message):
+        load_dataset("afrobarometer_r4", folder=copy)
+
+
+def test_a_table_has_no_items(copy):
+    edit(copy, "[tai.source_files]", '[tai.items]\nx = { label = "x" }\n\n[tai.source_files]')
+    with pytest.raises(DataError, match="items are described of kind"):
+        load_dataset("tai", folder=copy)
+
+
+def test_moments_signed_anew_are_still_looked_at(copy):
+    file = copy / "afrobarometer_r3.parquet"
+    file.write_bytes((copy / "afrobarometer_r4.parquet").read_bytes())
+    resign(copy, "afrobarometer_r3")
+    with pytest.raises(DataError, match="items differ from those of the manifest"):
+        load_moments("afrobarometer_r3", folder=copy)
 
 
 def test_a_data_set_is_frozen_and_its_columns_cannot_be_changed():
@@ -536,7 +614,8 @@ def test_missing_codes_are_read_in_numbers_only(common, tmp_path):
 def test_compiling_again_gives_the_same_bytes(maker, tmp_path, capsys):
     assert maker.main(["--raw", str(RAW), "--out", str(tmp_path)]) == 0
     assert "1,467" in capsys.readouterr().out
-    for name in [*(f"{name}.csv" for name in NAMES), "manifest.toml"]:
+    files = [*(f"{name}.csv" for name in NAMES), *(f"{name}.parquet" for name in MOMENTS)]
+    for name in [*files, "manifest.toml"]:
         assert (tmp_path / name).read_bytes() == (data_folder() / name).read_bytes(), name
     assert maker.main(["--raw", str(RAW), "--out", str(tmp_path), "--check"]) == 0
     (tmp_path / "tai.csv").write_bytes(b"altered")

@@ -1,12 +1,21 @@
-"""The makers of the tables of this folder, one file a setting."""
+"""The makers of the tables and moment files of this folder, one file a setting."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+from makers.afrobarometer import (
+    afrobarometer_nonresponse,
+    afrobarometer_r3,
+    afrobarometer_r3_pairs,
+    afrobarometer_r4,
+    afrobarometer_r4_pairs,
+    afrobarometer_r4_unweighted,
+    afrobarometer_tunisia,
+)
 from makers.burkina_faso import burkina_faso_communes
-from makers.common import Made
+from makers.common import Made, MadeMoments
 from makers.eu import eu_regions
 from makers.kazakhstan import (
     kazakhstan_budgets,
@@ -33,4 +42,14 @@ TABLES: dict[str, Callable[[Path], Made]] = {
     "vietnam_provinces": vietnam_provinces,
     "burkina_faso_communes": burkina_faso_communes,
     "russia_cities": russia_cities,
+    "afrobarometer_nonresponse": afrobarometer_nonresponse,
+}
+
+MOMENTS: dict[str, Callable[[Path], MadeMoments]] = {
+    "afrobarometer_r4": afrobarometer_r4,
+    "afrobarometer_r4_unweighted": afrobarometer_r4_unweighted,
+    "afrobarometer_r4_pairs": afrobarometer_r4_pairs,
+    "afrobarometer_r3": afrobarometer_r3,
+    "afrobarometer_r3_pairs": afrobarometer_r3_pairs,
+    "afrobarometer_tunisia": afrobarometer_tunisia,
 }

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from lgpi_research.errors import DataError, listing
+from lgpi_research.moments import Moments
 
 Made = tuple[pd.DataFrame, list[str]]
 """A table, and what the maker should know of how it came about."""
+
+
+class MadeMoments(NamedTuple):
+    """Moments, notes for the maker, and how many respondents must stand behind each sum."""
+
+    moments: Moments
+    notes: list[str]
+    min_respondents: int = 5
+    min_answers: int | None = None
 
 
 def read(path: Path, texts: list[str], numbers: list[str]) -> pd.DataFrame:
