@@ -14,7 +14,10 @@ from lgpi_research.codebook import Codebook
 from lgpi_research.columns import to_numeric
 from lgpi_research.errors import DataError, Problems, listing, nearest
 
-__all__ = ["Indicators"]
+__all__ = ["SMOOTHED", "Indicators"]
+
+SMOOTHED = "smoothed"
+"""Key of the ``attrs`` of a table that lists its columns made of smoothed indicators."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,9 @@ class Indicators:
         a period.
     notes : tuple of str
         What was set aside on the way here.
+    smoothed : tuple of str
+        Indicators that are predictions drawn towards a mean or a regression
+        (`lgpi_research.smoothing.smooth_places`), and so no outcome of a regression.
     """
 
     values: pd.DataFrame
@@ -49,6 +55,7 @@ class Indicators:
     labels: pd.Series | None = None
     notes: tuple[str, ...] = ()
     periods: pd.Series | None = None
+    smoothed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problems = Problems("the indicators")
@@ -59,6 +66,10 @@ class Indicators:
             other = getattr(self, name)
             if other is not None and not other.index.equals(units):
                 problems.add(f"{name}: the units are not those of the values.")
+        for name in self.smoothed:
+            if name not in self.codebook.names:
+                hint = nearest(name, self.codebook.names)
+                problems.add(f"smoothed: {name} is no indicator of the codebook.{hint}")
         problems.raise_any(DataError)
         rows = pd.DataFrame({"unit": units, "period": 0 if self.periods is None else self.periods})
         if rows.duplicated().any():
@@ -76,10 +87,12 @@ class Indicators:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of units, periods, values and standard errors."""
+        """SHA-256 of units, periods, values, standard errors and what is smoothed."""
         parts = [[str(unit) for unit in self.units], self.values, self.std_errors]
         if self.periods is not None:
             parts.append([str(period) for period in self.periods])
+        if self.smoothed:
+            parts.append({SMOOTHED: list(self.smoothed)})
         return digest(*parts)
 
     @classmethod
@@ -180,8 +193,13 @@ class Indicators:
     def select(self, names: tuple[str, ...]) -> Indicators:
         """Return some of the indicators, in the order of `names`."""
         errors = None if self.std_errors is None else self.std_errors[list(names)]
-        book = self.codebook.select(names)
-        return replace(self, values=self.values[list(names)], codebook=book, std_errors=errors)
+        return replace(
+            self,
+            values=self.values[list(names)],
+            codebook=self.codebook.select(names),
+            std_errors=errors,
+            smoothed=tuple(name for name in names if name in self.smoothed),
+        )
 
     def at(self, period: Any) -> Indicators:
         """Return the units in one period.

@@ -16,6 +16,7 @@ from lgpi_research.blocks import digest
 from lgpi_research.errors import MethodError, SpecError, listing, nearest
 from lgpi_research.formula import Design, Formula, parse_formula, term_of
 from lgpi_research.formula import design as make_design
+from lgpi_research.indicators import SMOOTHED
 from lgpi_research.mechanical import mechanical_reason
 from lgpi_research.methods.absorb import is_nested
 from lgpi_research.methods.claims import detectable_slope, equivalence, robustness_value
@@ -209,6 +210,18 @@ def _candidates(formula: Formula, table: pd.DataFrame) -> str:
     return listing(dict.fromkeys([*named, *grouping]), 8) or "none in the table"
 
 
+def _check_direct(table: pd.DataFrame, outcome: Sequence[str]) -> None:
+    """Refuse an outcome that is made of smoothed indicators."""
+    smoothed = [name for name in dict.fromkeys(outcome) if name in table.attrs.get(SMOOTHED, ())]
+    if smoothed:
+        raise SpecError(
+            f"{listing(smoothed)}: made of smoothed place scores, which are no outcome of a "
+            "regression: smoothing draws places together, so slopes come out too small. Use the "
+            "direct estimates, and their standard errors for the reliability of the score "
+            "(score_reliability)."
+        )
+
+
 def _check_clusters(claim: LinkDesign, count: int, parameters: int) -> None:
     if count < max(FEWEST_CLUSTERS, parameters):
         raise MethodError(
@@ -349,7 +362,7 @@ def link_autonomy(table: pd.DataFrame, design: LinkDesign, *, level: float = 0.9
     ------
     SpecError
         If no cluster is named, a column does not exist, or the outcome is tied to the
-        measure by its construction.
+        measure by its construction, or is made of smoothed place scores.
     DataError
         If the table holds text for numbers, infinite values, or no complete row.
     MethodError
@@ -362,7 +375,9 @@ def link_autonomy(table: pd.DataFrame, design: LinkDesign, *, level: float = 0.9
     Satterthwaite degrees of freedom :math:`\nu`, adjusted from the full design [1]_, [2]_.
     The standard deviation of the score is :math:`\sqrt{\lambda}\,s` where its
     reliability :math:`\lambda` is known, in the sample of estimation, and is taken as
-    fixed. The detectable slope is :math:`(t_{1-\alpha/2,\nu} + t_{0.8,\nu})\,se`.
+    fixed. The detectable slope is :math:`(t_{1-\alpha/2,\nu} + t_{0.8,\nu})\,se`. Smoothed
+    place scores are known by the mark in the ``attrs`` of tables of this package, which
+    pandas keeps when rows, columns or an index are chosen and drops in a merge or join.
 
     References
     ----------
@@ -386,7 +401,9 @@ def link_autonomy(table: pd.DataFrame, design: LinkDesign, *, level: float = 0.9
         raise SpecError(f"level must lie between 0 and 1, got {level!r}.")
     formula = parse_formula(design.formula)
     others = _check_measure(formula, design.measure)
-    because = mechanical_reason(design, [formula.outcome.column, *design.score_columns])
+    made_of = [formula.outcome.column, *design.score_columns]
+    because = mechanical_reason(design, made_of)
+    _check_direct(table, made_of)
     _check_cluster(design, formula, table)
     clustered = design.cluster != INDEPENDENT
     also = [str(design.cluster)] if clustered else []

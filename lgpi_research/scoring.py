@@ -11,7 +11,7 @@ import pandas as pd
 
 from lgpi_research import plots
 from lgpi_research.errors import LGPIError, MethodError, Problems, SpecError, listing, nearest
-from lgpi_research.indicators import Indicators
+from lgpi_research.indicators import SMOOTHED, Indicators
 from lgpi_research.methods.ranks import rank_scores
 from lgpi_research.registry import Method, entry, resolve
 from lgpi_research.results import Result, provenance
@@ -235,7 +235,14 @@ class Scores(Result, kind="scores"):
     within a period) and one ``dimension_…`` column for each node below the index;
     ``arrays["normalised"]`` holds the normalised indicators, ``details["weights"]`` the
     weights at every node and ``details["leaf_weights"]`` those of the indicators.
+    ``details["smoothed"]``, if it is there, lists the columns of ``frame`` that are made of
+    smoothed indicators, which `link_autonomy` refuses as outcomes.
     """
+
+    def __post_init__(self) -> None:
+        # On the table itself, so that it goes where the scores go, also out of a file.
+        if self.details.get(SMOOTHED):
+            self.frame.attrs[SMOOTHED] = list(self.details[SMOOTHED])
 
     @property
     def normalised(self) -> pd.DataFrame:
@@ -341,6 +348,16 @@ def _ranks(score: np.ndarray, periods: pd.Series | None) -> np.ndarray:
     return rank
 
 
+def _smoothed_columns(data: Indicators, spec: IndexSpec) -> list[str]:
+    """Return the columns of scores into which a smoothed indicator enters."""
+    made = set(data.smoothed)
+    for node, children in reversed(list(spec.nodes())):
+        if made & set(children):
+            made.add(node)
+    below = [f"dimension_{node}" for node, _ in spec.nodes() if node != spec.name and node in made]
+    return ["score", *below] if spec.name in made else []
+
+
 def score_index(
     indicators: Indicators,
     spec: IndexSpec,
@@ -422,6 +439,13 @@ def score_index(
         },
         "leaf_weights": dict(zip(spec.indicators, leaf.tolist(), strict=True)),
     }
+    made_of = _smoothed_columns(data, spec)
+    if made_of:
+        details[SMOOTHED] = made_of
+        notes.append(
+            f"Made of smoothed indicators ({listing(data.smoothed)}): fit to report and to rank, "
+            "unfit as the outcome of a regression."
+        )
     if data.periods is not None:
         details["period"] = _shown(data.periods, period)
     origin = provenance(specification=spec.describe(), data={"indicators": indicators.digest})

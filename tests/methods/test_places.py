@@ -11,7 +11,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from lgpi_research.errors import MethodError, SpecError
-from lgpi_research.methods.places import place_means, unit_reliability, within_reliability
+from lgpi_research.methods.places import (
+    LONELY,
+    answers_needed,
+    expected_reliability,
+    place_means,
+    unit_reliability,
+    within_reliability,
+)
 
 
 def test_balanced_places_have_the_intraclass_correlation_of_means():
@@ -263,3 +270,182 @@ def test_reliability_of_movements_of_simulated_units():
     demeaned = [table - table.mean(axis=1, keepdims=True) for table in (truth, seen)]
     known = np.corrcoef(demeaned[0].ravel(), demeaned[1].ravel())[0, 1] ** 2
     assert_allclose(within_reliability(truth.var() / seen.var(), pairs.mean()), known, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("icc", "at_16", "at_23", "at_200", "needed"),
+    [(0.02, 0.25, 0.32, 0.80, 115), (0.05, 0.46, 0.55, 0.91, 45), (0.10, 0.64, 0.72, 0.96, 21)],
+)
+def test_table_of_answers_and_reliability(icc, at_16, at_23, at_200, needed):
+    found = expected_reliability(icc, [16, 23, 200])
+    assert_allclose(found, [at_16, at_23, at_200], atol=0.005)
+    assert answers_needed(icc, 0.7) == needed
+
+
+design_parts = {
+    "icc": st.floats(0.005, 0.6),
+    "target": st.floats(0.2, 0.95),
+    "rho": st.floats(0, 0.9),
+    "cv": st.floats(0, 1.5),
+}
+
+
+@given(**design_parts, per_psu=st.integers(1, 30))
+def test_answers_needed_are_the_fewest_that_are_enough(icc, target, rho, cv, per_psu):
+    options = {"psu_icc": rho, "per_psu": per_psu, "cv_weights": cv}
+    n = int(answers_needed(icc, target, **options))
+    assert expected_reliability(icc, n, **options) >= target - 1e-9
+    if n > per_psu:
+        assert expected_reliability(icc, n - 1, **options) < target
+
+
+@given(**design_parts, psus=st.integers(2, 40))
+def test_answers_in_a_given_number_of_psus(icc, target, rho, cv, psus):
+    options = {"psu_icc": rho, "psus": psus, "cv_weights": cv}
+    limit = expected_reliability(icc, 1e15, **options)
+    if limit <= target:
+        with pytest.raises(MethodError, match="Take more PSUs") as caught:
+            answers_needed(icc, target, **options)
+        assert f"stay below {limit:.3g}" in str(caught.value)
+        return
+    n = int(answers_needed(icc, target, **options))
+    assert expected_reliability(icc, n, **options) >= target - 1e-9
+    if n > psus:
+        assert expected_reliability(icc, n - 1, **options) < target
+
+
+def test_answers_needed_with_kish_by_hand():
+    # (1 + 0.25)(1 + 7 · 0.05) · (0.95/0.05) · (0.7/0.3) = 74.8125
+    assert answers_needed(0.05, 0.7, psu_icc=0.05, per_psu=8, cv_weights=0.5) == 75
+    table = answers_needed([[0.02], [0.05]], [0.6, 0.7, 0.8])
+    assert table.shape == (2, 3)
+    assert table.tolist() == [[74, 115, 196], [29, 45, 76]]
+
+
+def test_expected_reliability_is_that_of_simulated_places():
+    rng = np.random.default_rng(6)
+    n, m, size, share, rho = 4000, 4, 5, 0.2, 0.3
+    truth = np.sqrt(share) * rng.normal(size=(n, 1, 1))
+    psu = np.sqrt((1 - share) * rho) * rng.normal(size=(n, m, 1))
+    person = np.sqrt((1 - share) * (1 - rho)) * rng.normal(size=(n, m, size))
+    means = (truth + psu + person).mean(axis=(1, 2))
+    known = np.corrcoef(means, truth[:, 0, 0])[0, 1] ** 2
+    expected = expected_reliability(share, m * size, psu_icc=rho, per_psu=size)
+    assert_allclose(known, expected, atol=0.03)
+    assert expected == expected_reliability(share, m * size, psu_icc=rho, psus=m)
+
+
+def test_designs_that_cannot_be_are_refused():
+    with pytest.raises(SpecError) as caught:
+        answers_needed([0.1, 0.0], 1.0, psu_icc=-0.1, per_psu=0.5, cv_weights=-1)
+    assert len(caught.value.problems) == 5
+    assert "icc: must be between 0 and 1, got 0.0" in str(caught.value)
+    with pytest.raises(SpecError, match=r"1 of 2 designs have fewer answers .* psus says"):
+        expected_reliability(0.1, [4, 40], psus=8)
+    with pytest.raises(MethodError, match=r"1 of 2 designs cannot be reliable enough.*4 PSUs stay"):
+        answers_needed([0.3, 0.02], 0.7, psu_icc=0.1, psus=4)
+
+
+def lonely_errors(lonely: str, stratum: list[str], x: list[float]) -> float:
+    sums = np.array(x)[:, None]
+    ones = np.ones_like(sums)
+    return float(place_means(ones, ones, sums, ["p"] * len(x), stratum, lonely=lonely)[1][0, 0])
+
+
+def test_lonely_psus_by_hand():
+    x, stratum = [1.0, 3.0, 2.0, 6.0], ["a", "a", "b", "c"]
+    z = (np.array(x) - 3.0) / 4
+    pair = 2 * np.square(z[:2] - z[:2].mean()).sum()
+    assert np.isnan(lonely_errors("fail", stratum, x))
+    assert_allclose(lonely_errors("certainty", stratum, x) ** 2, pair)
+    adjusted = pair + z[2] ** 2 + z[3] ** 2
+    assert_allclose(lonely_errors("adjust", stratum, x) ** 2, adjusted)
+    assert_allclose(lonely_errors("average", stratum, x) ** 2, 3 * pair)
+
+
+@pytest.mark.parametrize("lonely", LONELY)
+def test_lonely_psus_decide_nothing_where_there_are_none(lonely):
+    x, stratum = [1.0, 3.0, 2.0, 6.0], ["a", "a", "b", "b"]
+    assert lonely_errors(lonely, stratum, x) == lonely_errors("fail", stratum, x)
+
+
+@pytest.mark.parametrize("lonely", LONELY)
+def test_one_psu_never_has_an_error_of_zero(lonely):
+    assert np.isnan(lonely_errors(lonely, ["a"], [2.0]))
+
+
+def test_two_lonely_strata_have_an_error_only_if_centred_at_the_place():
+    assert_allclose(lonely_errors("adjust", ["a", "b"], [1.0, 3.0]) ** 2, 0.5)
+    for lonely in ("fail", "certainty", "average"):
+        assert np.isnan(lonely_errors(lonely, ["a", "b"], [1.0, 3.0]))
+
+
+def test_a_lonely_psu_is_one_with_answers_to_the_item():
+    ones = np.ones((3, 2))
+    counts = ones.copy()
+    counts[2, 1] = 0.0
+    sums = np.array([[1.0, 1.0], [3.0, 3.0], [5.0, 0.0]]) * counts
+    _, errors, _ = place_means(counts, counts, sums, ["p"] * 3, ["a", "b", "b"], lonely="average")
+    assert np.isfinite(errors[0, 0])
+    assert np.isnan(errors[0, 1])  # two lonely strata
+
+
+def test_unknown_treatment_of_lonely_psus():
+    with pytest.raises(SpecError, match=r"'adjust' or 'average', got 'averge'. Did you mean 'aver"):
+        lonely_errors("averge", ["a", "a"], [1.0, 2.0])
+
+
+EDGES = np.array([-1.2, -0.4, 0.3, 1.0])
+
+
+def unequal(n_units: int, five_points: bool, seed: int, icc: float = 0.2) -> list[float]:
+    """Return errors of the two summaries, and coverage, for places of 5 to 60 answers."""
+    rng = np.random.default_rng([15, n_units, seed])
+    persons = rng.integers(5, 61, n_units)
+    x = np.repeat(rng.normal(size=n_units) * np.sqrt(icc / (1 - icc)), persons)
+    x += rng.normal(size=len(x))
+    between, within = icc / (1 - icc), 1.0
+    if five_points:
+        x = np.searchsorted(EDGES, x) + 1.0
+        between, within = five_point_variances(between)
+    sums = x[:, None]
+    ones, place = np.ones_like(sums), np.repeat(np.arange(n_units), persons)
+    order = np.unique(place.astype(str), return_index=True)[1]
+    means, errors, _ = place_means(ones, ones, sums, place, np.zeros(len(x)), pooled=True)
+    found = unit_reliability(means[:, 0], errors[:, 0])
+    v = within / persons[place[order]]
+    mean, squared = (between / (between + v)).mean(), between / (between + v.mean())
+    covers = found.squared_correlation_ci[0] <= squared <= found.squared_correlation_ci[1]
+    each = np.abs(found.each - between / (between + v)).max()
+    return [found.mean - mean, found.squared_correlation - squared, covers, each]
+
+
+def five_point_variances(between: float) -> tuple[float, float]:
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    weights /= weights.sum()
+    cuts = np.concatenate([[-np.inf], EDGES, [np.inf]])
+    shares = np.diff(stats.norm.cdf(cuts - np.sqrt(between) * nodes[:, None]), axis=1)
+    mean, square = shares @ np.arange(1, 6), shares @ np.arange(1, 6) ** 2
+    return weights @ mean**2 - (weights @ mean) ** 2, weights @ (square - mean**2)
+
+
+def check_unequal(n_units: int, five_points: bool, n_samples: int) -> None:
+    found = np.array([unequal(n_units, five_points, seed) for seed in range(n_samples)])
+    # Four simulation errors beside a bias of about 0.3/units, which estimated ratios have.
+    error = 4 * found.std(axis=0) / np.sqrt(n_samples) + 0.4 / n_units
+    assert (np.abs(found[:, :2].mean(axis=0)) < error[:2]).all()
+    assert abs(found[:, 2].mean() - 0.95) < 4 * np.sqrt(0.0475 / n_samples) + 0.01
+    if n_units >= 200:
+        assert np.median(found[:, 3]) < 0.05
+
+
+@pytest.mark.parametrize("five_points", [False, True])
+def test_known_truth_with_unequal_numbers_of_answers(five_points):
+    check_unequal(60, five_points, 150)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_units", [20, 60, 200])
+@pytest.mark.parametrize("five_points", [False, True])
+def test_known_truth_with_unequal_numbers_of_answers_at_length(n_units, five_points):
+    check_unequal(n_units, five_points, 2500)

@@ -63,7 +63,7 @@ for (kind in list(
   list("mcar-simulated-dependent", "missing_dependent.csv", open, "given the first item")
 )) {
   write_case(
-    kind[[1]], "mcar_test", kind[[2]], list(items = names(kind[[3]])),
+    kind[[1]], "mcar", kind[[2]], list(items = names(kind[[3]])),
     "lavaan(model, x, missing = 'ml'); statistic over patterns", version_of("lavaan"),
     "iterative", 1e-6,
     paste(
