@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 __all__ = [
     "COLOURS",
     "close",
+    "correlations",
     "curve",
     "heat",
+    "histogram",
     "intervals",
+    "legend",
     "new_axes",
     "save_figure",
     "scatter",
+    "stacked",
     "styled",
+    "threshold",
 ]
 
 # Okabe and Ito's palette, told apart with any kind of colour vision.
@@ -122,6 +127,7 @@ def intervals(
     *,
     colour: str = "main",
     label: str | None = None,
+    shift: float = 0.0,
 ) -> Axes:
     """Draw one horizontal interval with its point for each label, the first on top.
 
@@ -137,20 +143,55 @@ def intervals(
         A key of `COLOURS`.
     label : str or None
         Entry of the legend.
+    shift : float, default 0
+        How far below its row each is drawn, in rows, so that several stand side by side.
     """
     with styled():
         rows = np.arange(len(labels))
         many = len(labels) > MANY
         thick, alpha = (0.6, 0.45) if many else (2.0, 0.7)
-        ax.hlines(rows, low, high, color=COLOURS[colour], linewidth=thick, alpha=alpha)
+        drawn = rows + shift
+        ax.hlines(drawn, low, high, color=COLOURS[colour], linewidth=thick, alpha=alpha)
         size, dot = (1.5, COLOURS["text"]) if many else (18.0, COLOURS[colour])
-        ax.scatter(middle, rows, s=size, color=dot, zorder=3, linewidths=0, label=label)
+        ax.scatter(middle, drawn, s=size, color=dot, zorder=3, linewidths=0, label=label)
         if many:
             ax.set_yticks([])
         else:
             ax.set_yticks(rows, ["\n".join(textwrap.wrap(text, WRAP)) for text in labels])
         ax.set_ylim(len(labels) - 0.4, -0.6)
         ax.grid(visible=False, axis="y")
+    return ax
+
+
+def stacked(ax: Axes, labels: Sequence[str], shares: np.ndarray, names: Sequence[str]) -> Axes:
+    """Draw a bar of stacked shares for each label, the first on top, with a legend.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    labels : sequence of str, length n
+        One a row; shown if there are at most `MANY`.
+    shares : ndarray of shape (n, k)
+        Parts of each bar, from the left.
+    names : sequence of str, length k
+        Entries of the legend; at most six parts have a shade of their own.
+    """
+    shades = (COLOURS["main"], COLOURS["second"], COLOURS["third"], "#CC79A7", "#E69F00", "#C9CDD3")
+    with styled():
+        rows = np.arange(len(labels))
+        left = np.zeros(len(labels))
+        for part, name, shade in zip(shares.T, names, shades, strict=False):
+            ax.barh(rows, part, left=left, height=0.75, color=shade, label=name, linewidth=0)
+            left = left + part
+        if len(labels) > MANY:
+            ax.set_yticks([])
+        else:
+            ax.set_yticks(rows, ["\n".join(textwrap.wrap(text, WRAP)) for text in labels])
+        ax.set_ylim(len(labels) - 0.4, -0.6)
+        ax.set_xlim(0, 1)
+        ax.grid(visible=False, axis="y")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=min(len(names), 4))
     return ax
 
 
@@ -181,6 +222,56 @@ def heat(ax: Axes, values: np.ndarray, rows: Sequence[str], columns: Sequence[st
                 axis.set_tick_params(labelsize=7.5)
         ax.grid(visible=False)
         ax.figure.colorbar(image, ax=ax, shrink=0.8, label="share of draws")
+    return ax
+
+
+def threshold(ax: Axes, y: float) -> Axes:
+    """Draw a horizontal line at a value that matters."""
+    with styled():
+        ax.axhline(y, color=COLOURS["second"], linewidth=1.2, linestyle="--")
+    return ax
+
+
+def legend(ax: Axes) -> Axes:
+    """Name the colours, below the picture."""
+    with styled():
+        handles, labels = ax.get_legend_handles_labels()
+        ax.figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
+    return ax
+
+
+def histogram(ax: Axes, values: np.ndarray) -> Axes:
+    """Draw how values are distributed, and a line at their mean."""
+    with styled():
+        bins = int(np.clip(np.sqrt(len(values)), 5, 40))
+        ax.hist(values, bins=bins, color=COLOURS["main"], alpha=0.8, linewidth=0)
+        ax.axvline(float(values.mean()), color=COLOURS["second"], linewidth=1.2, linestyle="--")
+        ax.yaxis.get_major_locator().set_params(integer=True)
+        ax.grid(visible=False, axis="x")
+    return ax
+
+
+def correlations(ax: Axes, matrix: np.ndarray, names: Sequence[str]) -> Axes:
+    """Draw a correlation matrix, each cell with its number."""
+    with styled():
+        image = ax.imshow(matrix, cmap="RdBu", vmin=-1.0, vmax=1.0)
+        places = np.arange(len(names))
+        ax.set_yticks(places, ["\n".join(textwrap.wrap(name, WRAP)) for name in names])
+        ax.set_xticks(places, names, rotation=45, ha="right")
+        small = len(names) > CROWDED
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_tick_params(labelsize=7.5 if small else 9.5)
+        for row, column in np.ndindex(matrix.shape):
+            value = matrix[row, column]
+            if np.isfinite(value):
+                colour = "white" if abs(value) > 0.6 else COLOURS["text"]
+                text = f"{value:.2f}".replace("0.", ".")
+                ax.text(
+                    column, row, text, ha="center", va="center", color=colour,
+                    fontsize=6.5 if small else 8.5,
+                )  # fmt: skip
+        ax.grid(visible=False)
+        ax.figure.colorbar(image, ax=ax, shrink=0.8, label="correlation")
     return ax
 
 

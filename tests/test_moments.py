@@ -716,3 +716,27 @@ def test_a_replicate_that_leaves_too_few_respondents_has_no_answer():
 
 def test_repr_tells_what_is_held():
     assert repr(moments(table())) == "Moments of 12 PSUs: all items (4 items)"
+
+
+def test_some_psus_and_some_scales():
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame(rng.normal(size=(40, 4)), columns=list("abcd"))
+    psu = np.repeat(np.arange(8), 5)
+    scales = [Scale("first", ("a", "b")), Scale("second", ("c", "d", "a"), "variances")]
+    whole = Moments.from_answers(table, psu=psu, scales=scales)
+    kept = psu < 3
+    part = whole.among(whole.psus["psu"].astype(int) < 3)
+    alone = Moments.from_answers(table[kept], psu=psu[kept], scales=scales)
+    assert_allclose(part.spread("first").covariance, alone.spread("first").covariance)
+    assert part.n_psu == 3
+    second = whole.only(["second"])
+    assert [scale.name for scale in second.scales] == ["second"]
+    assert_allclose(second.spread().total, whole.spread("second").total)
+    sums, centre = whole.part("second")
+    assert sums.shape == (8, 9)
+    assert centre.shape == (3,)
+    assert_allclose(sums[:, 2:5].sum(axis=0) + 40 * centre, table[["c", "d", "a"]].sum())
+    with pytest.raises(DataError, match="no PSU is among those to keep"):
+        whole.among(np.zeros(8, dtype=bool))
+    with pytest.raises(SpecError, match="name a scale to keep: first, second"):
+        whole.only([])

@@ -18,13 +18,17 @@ from lgpi_research.errors import DataError
 from lgpi_research.plots import (
     COLOURS,
     close,
+    correlations,
     curve,
     heat,
+    histogram,
     intervals,
+    legend,
     new_axes,
     save_figure,
     scatter,
     styled,
+    threshold,
 )
 
 MIDDLE = np.array([0.2, 0.5, 0.9])
@@ -164,3 +168,35 @@ def test_another_ending_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Cannot write figure\.png: No such file or directory"):
         save_figure(some_intervals(), tmp_path / "nowhere" / "figure.png")
+
+
+def test_intervals_side_by_side_have_a_legend_each() -> None:
+    ax = new_axes()
+    for label, shift in (("first", -0.2), ("second", 0.2)):
+        intervals(ax, ["a", "b", "c"], MIDDLE, MIDDLE, MIDDLE, label=label, shift=shift)
+    dots = [found for found in ax.collections if isinstance(found, PathCollection)]
+    assert_allclose(dots[0].get_offsets()[:, 1], [-0.2, 0.8, 1.8])
+    assert_allclose(dots[1].get_offsets()[:, 1], [0.2, 1.2, 2.2])
+    legend(ax)
+    texts = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert texts == ["first", "second"]
+
+
+def test_a_threshold_is_a_level_line() -> None:
+    line = threshold(new_axes(), 0.7).lines[0]
+    assert_allclose(line.get_ydata(), 0.7)
+
+
+def test_a_histogram_holds_every_value_and_their_mean() -> None:
+    values = np.array([0.1, 0.2, 0.2, 0.4, 0.9])
+    ax = histogram(new_axes(), values)
+    assert sum(patch.get_height() for patch in ax.patches) == 5
+    assert_allclose(ax.lines[0].get_xdata(), values.mean())
+
+
+def test_a_correlation_matrix_is_drawn_and_written() -> None:
+    matrix = np.array([[1.0, -0.25], [-0.25, np.nan]])
+    ax = correlations(new_axes(), matrix, ["roads", "rates"])
+    assert_array_equal(ax.images[0].get_array(), np.ma.masked_invalid(matrix))
+    assert [text.get_text() for text in ax.texts] == ["1.00", "-.25", "-.25"]
+    assert ax.images[0].get_clim() == (-1.0, 1.0)

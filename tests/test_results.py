@@ -23,6 +23,7 @@ from lgpi_research.errors import DataError
 from lgpi_research.results import (
     FORMAT,
     Result,
+    kind_of,
     load_result,
     provenance,
     read_parquet,
@@ -300,3 +301,23 @@ def test_provenance_holds_no_clock_and_no_machine() -> None:
     assert {"numpy", "pandas", "scipy", "python"} <= set(told["versions"])
     assert told == provenance(seed=3, specification={"a": 1}, data={"t": "ab"}, extra="x")
     assert (platform.node() or "a nameless machine") not in json.dumps(told)
+
+
+def test_the_kind_of_a_file_is_told_from_its_head(tmp_path):
+    frame = pd.DataFrame({"a": [1.0]})
+    path = write_parquet(tmp_path / "own.parquet", frame, {"kind": "moments"})
+    assert kind_of(path) == "moments"
+    frame.to_parquet(tmp_path / "other.parquet")
+    assert kind_of(tmp_path / "other.parquet") is None
+    (tmp_path / "none.parquet").write_bytes(b"PAR1")
+    assert kind_of(tmp_path / "none.parquet") is None
+
+
+def test_a_damaged_page_is_refused(tmp_path):
+    frame = pd.DataFrame({"a": np.arange(4000.0) * np.pi})
+    path = write_parquet(tmp_path / "own.parquet", frame, {"kind": "moments"})
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match="is damaged or no Parquet file"):
+        read_parquet(path)
