@@ -25,13 +25,15 @@ app = typer.Typer(
 )
 
 SOURCE_HELP = (
-    "A table (CSV, Parquet, Excel, Stata, SPSS), a recipe (.toml), or the name of a shipped recipe."
+    "A table (CSV, Parquet, Excel, Stata, SPSS), a recipe (.toml), or the name of a shipped "
+    "recipe; for reliability also a file of moments, or the name of shipped ones."
 )
 Seed = Annotated[int | None, typer.Option(help="Seed; 0 for the same numbers each time.")]
 Draws = Annotated[int, typer.Option(help="Draws of the weight sensitivity.")]
 Jobs = Annotated[int | None, typer.Option(help="Workers; the numbers do not depend on them.")]
 Out = Annotated[Path | None, typer.Option(help="Folder to write tables, figures and a page to.")]
 CONCENTRATION = 50.0
+LEVEL = 0.95
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object in full precision.")]
 
 
@@ -143,15 +145,133 @@ def reliability(
     psu: Annotated[str, typer.Option(help="Column of the primary sampling unit.")] = "",
     stratum: Annotated[str, typer.Option(help="Column of the stratum.")] = "",
     weight: Annotated[str, typer.Option(help="Column of the sampling weight.")] = "",
+    place: Annotated[str, typer.Option(help="Column of the places that scores are of.")] = "",
+    by: Annotated[str, typer.Option(help="Column of groups to assess one by one.")] = "",
+    coefficients: Annotated[
+        str, typer.Option(help="alpha,omega,lambda2,ordinal_alpha,… ; alpha,omega if absent.")
+    ] = "",
+    interval: Annotated[
+        str, typer.Option(help="Shown: jackknife, rao_wu, bootstrap or feldt.")
+    ] = "jackknife",
+    level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
+    missing: Annotated[
+        str, typer.Option(help="Answers that count: listwise or pairwise.")
+    ] = "listwise",
     seed: Seed = 0,
     jobs: Jobs = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Reliability of the items of each dimension, of answers or of units."""
-    survey = {"psu": psu, "stratum": stratum, "weight": weight}
-    study = _study(options, reflective=_names(reflective), survey=survey)
+    """Reliability of the items of each dimension, of answers, of places or of units."""
+    survey = {"psu": psu, "stratum": stratum, "weight": weight, "place": place}
+    chosen = {
+        "coefficients": _names(coefficients),
+        "by": by,
+        "interval": interval if interval != "jackknife" else "",
+        "level": level if level != LEVEL else "",
+        "missing": missing if missing != "listwise" else "",
+    }
+    told = {name: value for name, value in chosen.items() if value}
+    moments = _moments(options["source"])
+    if moments is not None:
+        given = _given(options | survey | {"reflective": reflective, "out": out})
+        _of_moments(moments, options["source"], given, told, as_json, seed=seed, n_jobs=jobs)
+        return
+    study = _study(options, reflective=_names(reflective), survey=survey, reliability=told)
     _show(study, "reliability", out, as_json, seed=seed, n_jobs=jobs)
+
+
+@app.command()
+@_guarded
+@_on_table
+def estimate(
+    options: dict[str, Any],
+    psu: Annotated[str, typer.Option(help="Column of the primary sampling unit.")] = "",
+    stratum: Annotated[str, typer.Option(help="Column of the stratum.")] = "",
+    weight: Annotated[str, typer.Option(help="Column of the sampling weight.")] = "",
+    statistic: Annotated[
+        str, typer.Option(help="mean, total, proportion, ratio, quantile or variance.")
+    ] = "mean",
+    denominator: Annotated[str, typer.Option(help="Item that ratios are to.")] = "",
+    by: Annotated[str, typer.Option(help="Column whose values are domains.")] = "",
+    variance: Annotated[
+        str, typer.Option(help="taylor, jackknife, brr, fay, subbootstrap or bootstrap.")
+    ] = "taylor",
+    level: Annotated[float, typer.Option(help="Level of the intervals.")] = LEVEL,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Means, totals, shares, ratios or quantiles in the population, with design-based errors."""
+    from lgpi_research.estimates import estimate_survey
+
+    study = _survey(options, psu, stratum, weight)
+    found = estimate_survey(
+        study.survey,
+        statistic,
+        denominator=denominator or None,
+        by=by or None,
+        variance=variance,
+        level=level,
+        seed=seed,
+    )
+    _print(found, as_json)
+
+
+@app.command()
+@_guarded
+@_on_table
+def nonresponse(
+    options: dict[str, Any],
+    psu: Annotated[str, typer.Option(help="Column of the primary sampling unit.")] = "",
+    stratum: Annotated[str, typer.Option(help="Column of the stratum.")] = "",
+    weight: Annotated[str, typer.Option(help="Column of the sampling weight.")] = "",
+    by: Annotated[str, typer.Option(help="Column of groups to assess one by one.")] = "",
+    level: Annotated[float, typer.Option(help="Level of the intervals.")] = LEVEL,
+    as_json: Json = False,
+) -> None:
+    """Answers and kinds of none, item by item, and bounds of means whatever was not said."""
+    from lgpi_research.nonresponse import assess_nonresponse
+
+    study = _survey(options, psu, stratum, weight)
+    _print(assess_nonresponse(study.survey, by=by or None, level=level), as_json)
+
+
+@app.command()
+@_guarded
+def decompose(
+    source: Annotated[
+        str, typer.Argument(metavar="TABLE", help="A table (CSV, Parquet, Excel, Stata, SPSS).")
+    ],
+    design: Annotated[
+        str, typer.Option(help="Facets that cross (x) and nest (:): '(person : place) x item'.")
+    ],
+    value: Annotated[str, typer.Option(help="Column of the scores; columns of a wide table: a,b")],
+    target: Annotated[str, typer.Option("--object", help="Facet whose levels are told apart.")],
+    fixed: Annotated[str, typer.Option(help="Facets that scores do not go beyond: a,b")] = "",
+    method: Annotated[str, typer.Option(help="auto, anova or reml.")] = "auto",
+    level: Annotated[float, typer.Option(help="Level of the intervals.")] = LEVEL,
+    delimiter: Annotated[str | None, typer.Option(help="Delimiter of a text table.")] = None,
+    decimal: Annotated[str, typer.Option(help="Decimal mark of a text table.")] = ".",
+    encoding: Annotated[str | None, typer.Option(help="Encoding of a text table.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of an Excel file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Split the variance of scores by source, and say how far the scores generalise."""
+    from lgpi_research.decomposition import decompose_variance
+    from lgpi_research.readers import read_table
+
+    table = read_table(source, delimiter=delimiter, decimal=decimal, encoding=encoding, sheet=sheet)
+    columns = _names(value)
+    found = decompose_variance(
+        table.frame,
+        design=design,
+        object=target,
+        value=columns[0] if len(columns) == 1 else columns,
+        fixed=_names(fixed),
+        method=method,
+        level=level,
+    )
+    _print(found, as_json, table.notes)
 
 
 @app.command()
@@ -228,7 +348,6 @@ def agreement(
     as_json: Json = False,
 ) -> None:
     """Agreement of coders or experts who rated the same units."""
-    from lgpi_research import tables
     from lgpi_research.agreement import assess_agreement
     from lgpi_research.readers import read_table
 
@@ -254,11 +373,7 @@ def agreement(
         seed=seed,
         n_jobs=jobs,
     )
-    if as_json:
-        print(found.to_json(), end="")
-        return
-    notes = (*table.notes, *found.notes)
-    print(found.headline(), tables.to_text(found.summary()), *notes, sep="\n")
+    _print(found, as_json, table.notes)
 
 
 @app.command()
@@ -344,13 +459,13 @@ def _study(options: dict[str, Any], **more: Any) -> Any:
 
 def _given(told: dict[str, Any]) -> list[str]:
     """Return the options that were given, as they are written, without the source."""
-    told = told | told.get("survey", {})
+    told = told | told.get("survey", {}) | told.get("reliability", {})
     plain = {p.name: p.default for p in inspect.signature(_table_options).parameters.values()}
     plain["concentration"] = CONCENTRATION
     return [
         f"--{name.replace('_', '-')}"
         for name, value in told.items()
-        if name not in ("source", "survey") and value and value != plain.get(name)
+        if name not in ("source", "survey", "reliability") and value and value != plain.get(name)
     ]
 
 
@@ -378,6 +493,58 @@ def _show(study: Any, stage: str, out: Path | None, as_json: bool, **options: An
         print(result.headline(), tables.to_text(result.summary()), *result.notes, "", sep="\n")
     for note in study.notes:
         print(note)
+
+
+def _moments(source: str) -> Any:
+    """Return the moments of a file, or those that ship under a name; None if there are none."""
+    from lgpi_research.datasets import list_datasets, load_moments
+    from lgpi_research.moments import Moments
+    from lgpi_research.results import kind_of
+
+    shipped = list_datasets()
+    if source in set(shipped.loc[shipped["kind"] == "moments", "name"]):
+        return load_moments(source)
+    if Path(source).suffix == ".parquet" and kind_of(source) == "moments":
+        return Moments.load(source)
+    return None
+
+
+def _of_moments(
+    moments: Any, source: str, given: list[str], told: dict[str, Any], as_json: bool, **run: Any
+) -> None:
+    """Show the reliability of moments, which say of the answers what options say of a table."""
+    from lgpi_research.errors import SpecError
+    from lgpi_research.reliability import assess_reliability
+
+    if given:
+        raise SpecError(
+            f"{', '.join(given)} describe a table of answers, and {source} holds moments, which "
+            "say these things themselves. Leave them out."
+        )
+    _print(assess_reliability(moments, **told, **run), as_json)
+
+
+def _survey(options: dict[str, Any], psu: str, stratum: str, weight: str) -> Any:
+    """Return the study of a table of answers, or of a recipe that holds some."""
+    from lgpi_research.errors import SpecError
+
+    study = _study(options, survey={"psu": psu, "stratum": stratum, "weight": weight})
+    if study.survey is None:
+        raise SpecError(
+            "answers of a survey are needed: name the column of the primary sampling unit (--psu); "
+            "without clusters, that of the respondents."
+        )
+    return study
+
+
+def _print(result: Any, as_json: bool, notes: Iterable[str] = ()) -> None:
+    """Write a result readably, or as JSON in full precision."""
+    from lgpi_research import tables
+
+    if as_json:
+        print(result.to_json(), end="")
+        return
+    print(result.headline(), tables.to_text(result.summary()), *notes, *result.notes, sep="\n")
 
 
 def _checkpoints(out: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from lgpi_research.study import Study
 from lgpi_research.survey import Survey, SurveyDesign
 
 __all__ = ["load_study", "study_from_table"]
+
+_RELIABILITY = {"coefficients": ("alpha", "omega"), "by": None}
 
 
 def load_study(recipe: str | Path) -> Study:
@@ -87,6 +90,7 @@ def study_from_table(
     formula: str = "",
     cluster: str = "",
     survey: Mapping[str, str] | None = None,
+    reliability: Mapping[str, Any] | None = None,
     reading: Mapping[str, Any] | None = None,
 ) -> Study:
     """Make a study of one table, as the step commands do.
@@ -110,7 +114,9 @@ def study_from_table(
     formula, cluster : str, optional
         The link.
     survey : mapping, optional
-        Columns of ``psu``, ``stratum`` and ``weight``, if the rows are answers.
+        Columns of ``psu``, ``stratum``, ``weight`` and ``place``, if the rows are answers.
+    reliability : mapping, optional
+        Options of `assess_reliability`.
     reading : mapping, optional
         Options of `read_table`.
 
@@ -176,7 +182,7 @@ def study_from_table(
         survey=None,
         spec=spec,
         variation=Variation(concentration),
-        coefficients=("alpha", "omega"),
+        reliability=MappingProxyType({**_RELIABILITY, **(reliability or {})}),
         published=(),
         links=links,
     )

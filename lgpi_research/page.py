@@ -13,6 +13,9 @@ from lgpi_research.version import __version__
 
 __all__ = ["COMPACT", "Block", "Figure", "Setting", "by_setting", "render", "setting"]
 
+INDEX = ("reliability", "stability", "scores", "sensitivity")
+"""Kinds of results that belong to an index, where there is one."""
+
 COMPACT = ("robustness", "warning")
 """Roles of links that are shown without a figure of their own."""
 
@@ -112,13 +115,13 @@ _GROUPS = (
 )
 
 
-def _place(block: Block, linked: bool) -> str:
+def _place(block: Block, linked: bool, scored: bool) -> str:
     """Return the group that a result belongs to."""
     if block.role in COMPACT:
         return {"robustness": "robustness", "warning": "warnings"}[block.role]
     if block.role or (linked and block.kind in ("specifications", "synthesis")):
         return "links"
-    return "index" if block.kind in ("reliability", "scores", "sensitivity") else "shown"
+    return "index" if scored and block.kind in INDEX else "shown"
 
 
 def setting(study: StudyResults, blocks: Mapping[str, Block]) -> Setting:
@@ -134,9 +137,10 @@ def setting(study: StudyResults, blocks: Mapping[str, Block]) -> Setting:
     recipe = study.study.recipe
     anchor = f"setting-{recipe.name}"
     linked = any(block.role for block in blocks.values())
+    scored = any(block.kind == "scores" for block in blocks.values())
     groups = []
     for name, title, lead in _GROUPS:
-        chosen = tuple(block for block in blocks.values() if _place(block, linked) == name)
+        chosen = tuple(block for block in blocks.values() if _place(block, linked, scored) == name)
         if chosen:
             groups.append(Group(f"{anchor}-{name}", title, lead, chosen))
     main = [block.headline for block in blocks.values() if block.role == "main"]

@@ -17,13 +17,14 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from lgpi_research import datasets
-from lgpi_research.codebook import Codebook, Indicator
+from lgpi_research import datasets, profile
+from lgpi_research.codebook import Codebook, Indicator, plain_code
 from lgpi_research.errors import DataError, LGPIError, Problems, SpecError, listing, nearest
 from lgpi_research.formula import parse_formula
-from lgpi_research.profile import check_options
+from lgpi_research.moments import Moments
 from lgpi_research.readers import read_table
 from lgpi_research.registry import Method, resolve
+from lgpi_research.reliability import check_options
 from lgpi_research.spec import IndexSpec, LinkDesign, Variation
 from lgpi_research.survey import SurveyDesign
 
@@ -48,7 +49,7 @@ DIMENSION = "dimension_"
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A table that a recipe names, with what is known of it."""
+    """A table or moments that a recipe names, with what is known of them."""
 
     name: str
     frame: pd.DataFrame
@@ -58,6 +59,7 @@ class Source:
     caveats: tuple[str, ...] = ()
     citation: str = ""
     bibtex: str = ""
+    moments: Moments | None = None
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,8 @@ class Recipe:
         What the analyst chose.
     variation : Variation
         What of it is varied.
-    coefficients : tuple of str
-        Reliability coefficients.
+    reliability : mapping of str
+        Options of `assess_reliability`: coefficients, by, interval, level, missing.
     published : tuple of PublishedScore
         Scores whose reliability follows from their standard errors.
     links : mapping of str to LinkDesign
@@ -144,7 +146,7 @@ class Recipe:
     survey: SurveyDesign | None
     spec: IndexSpec | None
     variation: Variation
-    coefficients: tuple[str, ...]
+    reliability: Mapping[str, Any]
     published: tuple[PublishedScore, ...]
     links: Mapping[str, LinkDesign]
     period: str = ""
@@ -201,7 +203,7 @@ class _Indicator(_Part):
     direction: Literal["positive", "negative"] = "positive"
     scale: _Ends | None = None
     goalposts: _Ends | None = None
-    missing_codes: list[float | str] = []
+    missing_codes: list[float | str] | dict[str, str] = []
     measurement: Literal["reflective", "formative"] = "formative"
     unit: str = ""
     made_from: list[str] = []
@@ -212,6 +214,9 @@ class _Survey(_Part):
     psu: str
     stratum: str | None = None
     weight: str | None = None
+    ssu: str | list[str] | None = None
+    population: str | list[str] | None = None  # "" for a stage whose population is not known
+    lonely: str = "fail"
 
 
 class _Index(_Part):
@@ -229,7 +234,11 @@ class _Published(_Part):
 
 
 class _Reliability(_Part):
-    coefficients: list[str] = ["alpha", "omega"]
+    coefficients: list[str | _Method] = ["alpha", "omega"]
+    by: str = ""
+    interval: str = "jackknife"
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    missing: Literal["listwise", "pairwise"] = "listwise"
     published: list[_Published] = []
     error_correlation: Annotated[float, Field(ge=0, le=1)] | None = None
 
@@ -453,10 +462,12 @@ def _build(
             variation.specifications(spec)
     if told.survey is not None:
         with _collect(problems, lines, ("survey",)):
-            survey = SurveyDesign(place=told.study.unit, **told.survey.model_dump())
+            survey = SurveyDesign(place=told.study.unit, **_design(told.survey))
     for number, coefficient in enumerate(told.reliability.coefficients):
         with _collect(problems, lines, ("reliability", "coefficients", number)):
-            resolve("coefficient", coefficient)
+            resolve("coefficient", _method(coefficient))
+    with _collect(problems, lines, ("reliability", "interval")):
+        check_options(told.reliability.interval, told.reliability.level)
     lineage = {column: fact.made_from for column, fact in facts.items()}
     lineage |= {item.name: item.made_from for item in indicators if item.made_from}
     links: dict[str, LinkDesign] = {}
@@ -475,7 +486,7 @@ def _build(
         where = lines.find(("describe", number))
         problems.extend(
             f"line {where}: describe[{number + 1}]: {problem}"
-            for problem in check_options(item.method, item.model_extra or {})
+            for problem in profile.check_options(item.method, item.model_extra or {})
         )
     problems.extend(_column_problems(told, sources, lines))
     problems.raise_any(SpecError)
@@ -493,7 +504,15 @@ def _build(
         survey=survey,
         spec=spec,
         variation=variation,
-        coefficients=tuple(told.reliability.coefficients),
+        reliability=MappingProxyType(
+            {
+                "coefficients": tuple(_method(one) for one in told.reliability.coefficients),
+                "by": told.reliability.by or None,
+                "interval": told.reliability.interval,
+                "level": told.reliability.level,
+                "missing": told.reliability.missing,
+            }
+        ),
         published=tuple(PublishedScore(**p.model_dump()) for p in told.reliability.published),
         links=MappingProxyType(links),
         period=study.period,
@@ -506,6 +525,15 @@ def _build(
             for item in told.describe
         ),
     )
+
+
+def _design(told: _Survey) -> dict[str, Any]:
+    """Return the fields of a survey design: lists as tuples, blank populations as None."""
+    fields: dict[str, Any] = told.model_dump()
+    for name in ("ssu", "population"):
+        if isinstance(fields[name], list):
+            fields[name] = tuple(column or None for column in fields[name])
+    return fields
 
 
 def _placed(design: LinkDesign, study: _Study, facts: Mapping[str, datasets.Column]) -> LinkDesign:
@@ -559,7 +587,8 @@ def _indicator(
 ) -> Indicator:
     """Return an indicator; what the recipe leaves open is taken from the data's manifest.
 
-    Missing codes are those of the recipe and those that the file itself declares.
+    Missing codes are those of the recipe and those that the file itself declares; only the
+    recipe tells their kinds.
     """
 
     def ends(given: _Ends | None, known: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -568,6 +597,12 @@ def _indicator(
     scale = None
     if fact is not None and fact.low is not None and fact.high is not None:
         scale = (fact.low, fact.high)
+    given = told.missing_codes
+    codes: dict[float | str, str] = dict.fromkeys(given, "other")
+    if isinstance(given, dict):
+        codes.update(given)
+    known = {plain_code(code) for code in codes}
+    codes.update({code: "other" for code in declared if plain_code(code) not in known})
     return Indicator(
         name=told.name,
         label=told.label or (fact.label if fact else ""),
@@ -575,7 +610,7 @@ def _indicator(
         direction=told.direction,
         scale=ends(told.scale, scale),
         goalposts=ends(told.goalposts, fact.goalposts if fact else None),
-        missing_codes=tuple(dict.fromkeys([*told.missing_codes, *declared])),
+        missing_codes=codes,
         measurement=told.measurement,
         unit=told.unit or (fact.unit if fact else ""),
         made_from=tuple(told.made_from) or (fact.made_from if fact else ()),
@@ -593,7 +628,8 @@ def _sources(
         if name in known:
             data = datasets.load_dataset(name)
             facts = {
-                key: getattr(data, key) for key in ("columns", "caveats", "citation", "bibtex")
+                key: getattr(data, key)
+                for key in ("columns", "caveats", "citation", "bibtex", "moments")
             }
             found.append(Source(name, data.frame, data.digest, **facts))
             continue
@@ -638,8 +674,10 @@ def _column_problems(told: _File, sources: tuple[Source, ...], lines: _Lines) ->
         wanted.append((("reliability", "published", number), pair.score))
         wanted.append((("reliability", "published", number), pair.std_error))
     if told.survey is not None:
-        for key in ("psu", "stratum", "weight"):
-            wanted.append((("survey", key), getattr(told.survey, key) or ""))
+        for key in ("psu", "stratum", "weight", "ssu", "population"):
+            columns_of = getattr(told.survey, key) or ""
+            named = columns_of if isinstance(columns_of, list) else [columns_of]
+            wanted += [(("survey", key), name) for name in named]
     for number, link in enumerate(told.link):
         try:
             parsed = parse_formula(link.formula)
@@ -765,7 +803,9 @@ def _explain(error: Any, lines: _Lines) -> str:
 
 def _is_branch(part: str | int) -> bool:
     """Return whether a part of an error's place names a branch of a union, not a key."""
-    return isinstance(part, str) and part in {"str", "float", "_Method", "dict[str,float]"}
+    return isinstance(part, str) and part in {
+        "str", "float", "_Method", "dict[str,float]", "dict[str,str]", "list[union[float,str]]",
+    }  # fmt: skip
 
 
 def _keys(place: tuple[str | int, ...]) -> tuple[str, ...]:

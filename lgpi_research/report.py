@@ -6,20 +6,25 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lgpi_research import plots, tables
 from lgpi_research.citations import read_bibtex
 from lgpi_research.errors import DataError, SpecError, listing
 from lgpi_research.links import LinkResult
 from lgpi_research.page import COMPACT, Block, Figure, render, setting
-from lgpi_research.results import FORMAT, SHOWN_ROWS, Result
+from lgpi_research.reliability import Reliability
+from lgpi_research.results import FORMAT, SHOWN_ROWS, Result, plain
 from lgpi_research.sensitivity import Sensitivity
 from lgpi_research.study import StudyResults
 from lgpi_research.version import __version__
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["check_output", "output_folder", "read_run", "summary_lines", "write_report"]
 
@@ -31,12 +36,14 @@ OVER = "comparison"  # what results over several recipes are filed under
 TITLES = {
     OVER: "Every link of every setting",
     "reliability": "Reliability of the indicators",
+    "stability": "Stability of the indicators over time",
     "scores": "Scores of the units",
     "sensitivity": "Ranks under other weights and methods",
     "specifications": "The main link under other choices of index and controls",
 }
 """Headings of results that have no name of their own."""
 
+MANY_PLACES = 20  # places of a dimension whose reliabilities are worth a picture
 SMALL = 60  # rows of a table that the page and numbers.json still hold whole
 
 
@@ -295,7 +302,13 @@ def _figures(stem: str, result: Result, folder: Path) -> Iterator[Figure]:
     """Draw the pictures of a result, each as PNG and PDF, and say what each shows."""
     if type(result).plot is Result.plot:
         return
-    pictures = {"": result.plot}
+    pictures: dict[str, Callable[[], Axes]] = {"": result.plot}
+    if isinstance(result, Reliability):
+        counted = result.places()["dimension"].value_counts(sort=False)
+        for number, name in enumerate(counted.index[counted >= MANY_PLACES], start=1):
+            pictures[f"-places-{number}"] = partial(result.plot, kind="places", dimension=name)
+        for number, name in enumerate(result.details["polychoric"], start=1):
+            pictures[f"-pairs-{number}"] = partial(result.plot, kind="polychoric", dimension=name)
     if isinstance(result, Sensitivity):
         pictures["-acceptability"] = result.plot_acceptability
     for ending, draw in pictures.items():
@@ -340,6 +353,8 @@ def _study_numbers(study: StudyResults, blocks: Mapping[str, Block]) -> dict[str
 def _numbers(result: Result, block: Block) -> dict[str, Any]:
     """Return the small table and every detail of a result, its words and its files."""
     told = json.loads(result.to_json())
+    small = len(result.frame) <= SMALL
+    rows = told["frame"] if small else plain(result.summary().head(SHOWN_ROWS).to_dict("records"))
     return {
         "kind": told["kind"],
         "title": block.title,
@@ -348,7 +363,7 @@ def _numbers(result: Result, block: Block) -> dict[str, Any]:
         "details": told["details"],
         "methods": block.methods,
         "figures": [figure.pdf for figure in block.figures],
-        **({"rows": told["frame"]} if len(result.frame) <= SMALL else {}),
+        "rows" if small else "first_rows": rows,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ from lgpi_research.scoring import Scores, score_index
 from lgpi_research.sensitivity import assess_sensitivity
 from lgpi_research.spec import IndexSpec, LinkDesign, native_ends
 from lgpi_research.specifications import SpecificationCurve, compare_specifications, control_subsets
+from lgpi_research.stability import assess_stability
 from lgpi_research.streams import root_seed
 from lgpi_research.survey import Survey
 
@@ -148,15 +150,17 @@ class Study:
     def reliability(
         self, *, seed: int | None = None, n_jobs: int | None = None
     ) -> dict[str, Result]:
-        """Return the reliability of answers or indicators, and of published scores."""
+        """Return the reliability of answers or indicators, over time, and of published scores."""
         data = self.survey or self.indicators().at(self.shown_period)
         found: dict[str, Result] = {}
         dimensions = self.recipe.codebook.dimensions if self.recipe.codebook else {}
         if any(len(names) > 1 for names in dimensions.values()):
             found["reliability"] = assess_reliability(
-                data, coefficients=self.recipe.coefficients, seed=seed, n_jobs=n_jobs
+                data, **self.recipe.reliability, seed=seed, n_jobs=n_jobs
             )
         told = self.recipe
+        if len(told.periods) > 1:  # declared, so that units are meant to be seen in all of them
+            found["stability"] = assess_stability(self.indicators())
         table = self.table
         if told.error_correlation is not None:
             table = self.link_table(self.scores())
@@ -253,13 +257,20 @@ class Study:
         names = [name for name, design in self.recipe.links.items() if design.role == "main"]
         return names[0] if names else ""
 
-    def describe(self) -> dict[str, Result]:
+    def describe(self, *, seed: int | None = None, n_jobs: int | None = None) -> dict[str, Result]:
         """Return what the recipe describes, by name."""
-        tables = {source.name: source.frame for source in self.recipe.sources}
-        return {
-            item.name: DESCRIBERS[item.method](tables, **item.options)
-            for item in self.recipe.describe
+        tables = {
+            source.name: source.frame if source.moments is None else source.moments
+            for source in self.recipe.sources
         }
+        found = {}
+        for item in self.recipe.describe:
+            function = DESCRIBERS[item.method]
+            taken = inspect.signature(function).parameters
+            run = {"seed": seed, "n_jobs": n_jobs}
+            given = {name: value for name, value in run.items() if name in taken}
+            found[item.name] = function(tables, **item.options, **given)
+        return found
 
     def specifications(self) -> SpecificationCurve:
         """Return the main link under other scores and other controls.
@@ -382,7 +393,7 @@ class Study:
             found[key] = link_autonomy(table, self._informed(design, table))
         if "describe" in stages:
             say("description")
-            found |= self.describe()
+            found |= self.describe(seed=root, n_jobs=n_jobs)
         if "specifications" in stages:
             say("specifications")
             found["specifications"] = self.specifications()

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lgpi_research.cli import app
-from lgpi_research.datasets import list_datasets
+from lgpi_research.datasets import list_datasets, load_moments
 from lgpi_research.loading import load_study
 
 
@@ -56,6 +56,9 @@ def test_every_command_explains_itself():
         ("data",),
         ("paper",),
         ("agreement",),
+        ("estimate",),
+        ("nonresponse",),
+        ("decompose",),
     ):
         status, out, _ = lgpi(*command, "--help")
         assert status == 0
@@ -81,6 +84,89 @@ def test_reliability_of_a_users_answers(answers):
     assert row["estimate"] == pytest.approx(by_hand, rel=1e-12)
     assert row["n_clusters"] == 15
     assert row["ci_low"] < by_hand < row["ci_high"]
+
+
+def test_coefficients_groups_and_places_by_name(answers):
+    words = (
+        "reliability", answers, "--dimension", "trust=q0,q1,q2,q3", "--reflective", "trust",
+        "--psu", "town", "--place", "region", "--by", "region", "--coefficients",
+        "lambda2,ordinal_alpha", "--interval", "rao_wu", "--level", "0.9", "--seed", "0",
+    )  # fmt: skip
+    told = json.loads(lgpi(*words, "--json")[1])
+    frame = pd.DataFrame(told["frame"])
+    assert frame["group"].unique().tolist() == ["all", "0", "1", "2"]
+    inner = ~frame["coefficient"].str.startswith(("unit", "ICC"))
+    assert set(frame.loc[inner, "coefficient"]) == {"lambda2", "ordinal_alpha"}
+    assert told["details"]["level"] == 0.9
+    assert "unit reliability (mean)" in set(frame["coefficient"])
+    status, _, message = lgpi(*words[:4], "--coefficients", "lamda2")
+    assert status == 2
+    assert "Did you mean 'lambda2'" in message
+
+
+def test_reliability_of_moments_that_ship_and_of_a_file(tmp_path):
+    status, out, message = lgpi("reliability", "afrobarometer_r3", "--by", "stratum", "--seed", 0)
+    assert status == 0, message
+    assert "services" in out
+    assert "Lesotho" in out
+    path = load_moments("afrobarometer_r3").save(tmp_path / "shared.parquet")
+    first, second = (
+        json.loads(lgpi("reliability", source, "--seed", 0, "--json")[1])
+        for source in ("afrobarometer_r3", path)
+    )
+    assert first["frame"] == second["frame"]
+    status, _, message = lgpi("reliability", "afrobarometer_r3", "--psu", "town")
+    assert status == 2
+    assert "--psu describe a table of answers, and afrobarometer_r3 holds moments" in message
+    status, _, message = lgpi("reliability", "afrobarometer_r3", "--by", "country")
+    assert status == 2
+    assert "by: there is no column 'country'" in message
+
+
+ANSWERS = ("--dimension", "trust=q0,q1,q2,q3", "--psu", "town")
+
+
+def test_estimates_of_the_population(answers):
+    words = ("estimate", answers, *ANSWERS, "--stratum", "region", "--weight", "w")
+    told = json.loads(lgpi(*words, "--by", "region", "--json")[1])
+    data = pd.read_csv(answers)
+    first = told["frame"][0]
+    part = data[data["region"] == 0]
+    assert first["domain"] == "0"
+    assert first["estimate"] == pytest.approx(np.average(part["q0"], weights=part["w"]))
+    status, out, _ = lgpi(*words, "--statistic", "proportion")
+    assert status == 0
+    assert "category" in out
+    status, _, message = lgpi("estimate", answers, "--dimension", "trust=q0,q1")
+    assert status == 2
+    assert "name the column of the primary sampling unit (--psu)" in message
+
+
+def test_nonresponse_and_its_bounds(answers, tmp_path):
+    data = pd.read_csv(answers)
+    data.loc[::9, "q1"] = 9
+    path = tmp_path / "some.csv"
+    data.to_csv(path, index=False)
+    words = ("nonresponse", path, *ANSWERS, "--scale", "1..5", "--missing-codes", "9")
+    rows = {row["indicator"]: row for row in json.loads(lgpi(*words, "--json")[1])["frame"]}
+    share = 20 / 180
+    assert rows["q1"]["response_rate"] == pytest.approx(1 - share)
+    assert rows["q1"]["bound_high"] - rows["q1"]["bound_low"] == pytest.approx(4 * share)
+    assert "whatever the others would have said" in lgpi(*words)[1]
+
+
+def test_variance_by_source(answers, tmp_path):
+    path = tmp_path / "people.csv"
+    pd.read_csv(answers).assign(person=range(180)).to_csv(path, index=False)
+    words = ("decompose", path, "--design", "(person : town) x item", "--value", "q0,q1,q2")
+    status, out, message = lgpi(*words, "--object", "town", "--json")
+    assert status == 0, message
+    told = json.loads(out)
+    components = [row["component"] for row in told["frame"]]
+    assert components[:3] == ["town", "item", "person : town"]
+    status, _, message = lgpi(*words, "--object", "twon")
+    assert status == 2
+    assert "twon" in message
 
 
 def test_score_and_sensitivity_of_a_users_places(places):

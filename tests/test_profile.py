@@ -18,7 +18,7 @@ from scipy import stats
 
 from lgpi_research import plots
 from lgpi_research.autonomy import assess_budgets
-from lgpi_research.datasets import load_dataset, recipe_path
+from lgpi_research.datasets import load_dataset, load_moments, recipe_path
 from lgpi_research.errors import DataError, MethodError, SpecError
 from lgpi_research.profile import (
     DESCRIBERS,
@@ -26,8 +26,10 @@ from lgpi_research.profile import (
     describe_map,
     describe_missing,
     describe_rankings,
+    describe_reliability,
     describe_series,
 )
+from lgpi_research.reliability import assess_reliability
 from lgpi_research.results import load_result
 
 SERIES = {
@@ -464,4 +466,21 @@ def test_a_describer_that_does_not_exist_gets_the_nearest_spelling():
     assert told.startswith("unknown description 'serie'. Did you mean 'series'?")
     assert check_options("missing", {"items": [], "item": []}) == [
         "missing: unknown option 'item'. Did you mean 'items'?"
+    ]
+
+
+def test_reliability_of_shared_moments_is_that_of_the_stage():
+    moments = load_moments("afrobarometer_r3")
+    tables = {"answers": moments, "panel": pd.DataFrame({"a": [1]})}
+    told = describe_reliability(tables, table="answers", by="stratum", seed=0)
+    direct = assess_reliability(moments, by="stratum", seed=0)
+    pd.testing.assert_frame_equal(told.frame, direct.frame)
+    with pytest.raises(SpecError, match=r"'panel' holds no moments\. Moments: answers"):
+        describe_reliability(tables, table="panel")
+    with pytest.raises(SpecError, match=r"'answer' is not among the sources\. Did you mean"):
+        describe_reliability(tables, table="answer")
+    with pytest.raises(SpecError, match="answers holds moments, and a table is needed"):
+        describe_series(tables | world(), **(SERIES | {"table": "answers"}))
+    assert check_options("reliability", {"table": "answers", "seed": 1}) == [
+        "reliability: unknown option 'seed'."
     ]

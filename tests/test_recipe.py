@@ -208,3 +208,33 @@ def test_an_option_of_a_description_is_of_its_kind(write, option, said):
     options |= dict([option.split(" = ")])
     told = "".join(f"{name} = {value}\n" for name, value in options.items())
     assert said in problems(write(f'{RECIPE}[[describe]]\nname = "d"\nmethod = "series"\n{told}'))
+
+
+def test_kinds_of_missing_codes_come_as_a_table(write):
+    codes = 'dimension = "one"\nmissing_codes = { "9" = "don\'t know", "-1.0" = "not asked" }\ngo'
+    told = read_recipe(write(RECIPE.replace('dimension = "one"\ngo', codes, 1)))
+    assert told.codebook["a"].kinds == {9: "don't know", -1: "not asked"}
+    said = problems(
+        write(RECIPE.replace('dimension = "one"\ngo', codes.replace("don't know", "dont know"), 1))
+    )
+    assert "line 7: indicator[1]: 1 problem in indicator 'a'" in said
+    assert 'Did you mean "don\'t know"?' in said
+    for wrong in ("{ 9 = 3 }", '[9, true, "x"]'):
+        said = problems(
+            write(RECIPE.replace('"one"\ngo', f'"one"\nmissing_codes = {wrong}\ngo', 1))
+        )
+        assert "line 10: indicator[1].missing_codes" in said
+
+
+def test_codes_that_the_file_declares_join_those_of_the_recipe(write, tmp_path):
+    import pandas as pd
+    import pyreadstat
+
+    frame = pd.read_csv(tmp_path / "table.csv")
+    frame.loc[0, "a"] = 9
+    pyreadstat.write_sav(frame, tmp_path / "t.sav", missing_ranges={"a": [8, 9], "b": [7]})
+    text = RECIPE.replace("table.csv", "t.sav")
+    codes = 'dimension = "one"\nmissing_codes = { "9" = "refused" }\ngo'
+    told = read_recipe(write(text.replace('dimension = "one"\ngo', codes, 1)))
+    assert told.codebook["a"].kinds == {9: "refused", 8: "other"}
+    assert told.codebook["b"].kinds == {7: "other"}

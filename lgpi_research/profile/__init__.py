@@ -16,6 +16,7 @@ from lgpi_research.profile.budgets import describe_budgets
 from lgpi_research.profile.gaps import Gaps, describe_missing
 from lgpi_research.profile.maps import Choropleth, describe_map
 from lgpi_research.profile.rankings import Rankings, describe_rankings
+from lgpi_research.profile.reliability import describe_reliability
 from lgpi_research.profile.series import Series, describe_series
 from lgpi_research.results import Result
 
@@ -30,6 +31,7 @@ __all__ = [
     "describe_map",
     "describe_missing",
     "describe_rankings",
+    "describe_reliability",
     "describe_series",
 ]
 
@@ -39,9 +41,13 @@ DESCRIBERS: dict[str, Callable[..., Result]] = {
     "rankings": describe_rankings,
     "map": describe_map,
     "missing": describe_missing,
+    "reliability": describe_reliability,
 }
 """Describers by the name that a recipe uses: functions of tables and plain options."""
 
+
+RUN = ("tables", "seed", "n_jobs")
+"""What a describer gets from the run, not from a recipe."""
 
 _KINDS: dict[str, tuple[type, str]] = {
     "str": (str, "text"),
@@ -69,7 +75,7 @@ def check_options(method: str, options: Mapping[str, Any]) -> list[str]:
         known = ", ".join(DESCRIBERS)
         return [f"unknown description {method!r}.{nearest(method, DESCRIBERS)} Known: {known}."]
     parameters = inspect.signature(DESCRIBERS[method]).parameters
-    allowed = {name: told for name, told in parameters.items() if name != "tables"}
+    allowed = {name: told for name, told in parameters.items() if name not in RUN}
     given = list(options)
     found = [
         f"{method}: unknown option {name!r}.{nearest(name, allowed)}"

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from lgpi_research.errors import DataError, Problems, listing, nearest
-
-if TYPE_CHECKING:
-    pass
+from lgpi_research.moments import Moments
 
 __all__ = ["Tables", "check_key", "take"]
 
-Tables = Mapping[str, pd.DataFrame]
+Tables = Mapping[str, pd.DataFrame | Moments]
+"""Tables and moments by name."""
 
 
 def take(tables: Tables, name: str, columns: Iterable[str], problems: Problems) -> pd.DataFrame:
@@ -24,6 +22,9 @@ def take(tables: Tables, name: str, columns: Iterable[str], problems: Problems) 
         problems.add(f"there is no table {name!r}.{nearest(name, tables)} Tables: {known}.")
         return pd.DataFrame()
     frame = tables[name]
+    if isinstance(frame, Moments):
+        problems.add(f"{name} holds moments, and a table is needed.")
+        return pd.DataFrame()
     present = [str(column) for column in frame.columns]
     for column in dict.fromkeys(columns):
         if column not in present:
