@@ -246,7 +246,7 @@ def histogram(ax: Axes, values: np.ndarray) -> Axes:
         bins = int(np.clip(np.sqrt(len(values)), 5, 40))
         ax.hist(values, bins=bins, color=COLOURS["main"], alpha=0.8, linewidth=0)
         ax.axvline(float(values.mean()), color=COLOURS["second"], linewidth=1.2, linestyle="--")
-        ax.yaxis.get_major_locator().set_params(integer=True)
+        ax.locator_params(axis="y", integer=True)
         ax.grid(visible=False, axis="x")
     return ax
 

@@ -21,6 +21,10 @@ Floats = npt.NDArray[np.float64]
 Criterion = Callable[[Floats], tuple[float, Floats]]
 MOST_DOUBLINGS = 60
 
+MOST_STARTS = 10
+
+_CLOSE = 1e-4  # what a minimum of the deviance may lack
+
 
 def variance_interval(
     fit: MixedFit, term: int | None = 0, *, effect: int = 0, level: float = 0.95
@@ -93,16 +97,23 @@ def variance_interval(
 
 def _lowest(criterion: Criterion, start: Floats) -> tuple[float, Floats]:
     """Return the minimum of the criterion near a start."""
-    found = optimize.minimize(
-        criterion,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        options={"ftol": 1e-12, "gtol": 1e-6, "maxiter": 500, "maxls": 40},
-    )
-    if np.abs(found.jac).max() > 1e-3 * max(1.0, abs(float(found.fun)) * 1e-3):
-        raise MethodError("the profiled likelihood has no maximum at a value of the interval.")
-    return float(found.fun), np.asarray(found.x)
+    for _ in range(MOST_STARTS):
+        try:
+            found = optimize.minimize(
+                criterion,
+                start,
+                jac=True,
+                method="L-BFGS-B",
+                options={"ftol": 1e-12, "gtol": 1e-6, "maxiter": 500, "maxls": 40},
+            )
+        except np.linalg.LinAlgError:
+            break
+        start, slope = np.asarray(found.x), np.asarray(found.jac)
+        # How far the deviance could still fall, by the curvature that the search has seen; it
+        # has seen little where it ended at once, and begins again.
+        if float(slope @ (found.hess_inv @ slope)) / 2 <= _CLOSE:
+            return float(found.fun), start
+    raise MethodError("the profiled likelihood has no maximum at a value of the interval.")
 
 
 class _Profile:
@@ -126,7 +137,7 @@ class _Profile:
             outside = step(inside)
             if self(outside) > 0:
                 low, high = sorted((inside, outside))
-                root = optimize.brentq(self, low, high, xtol=1e-8 * high, rtol=1e-8)
+                root = optimize.brentq(self, low, high, xtol=1e-7 * high, rtol=1e-7)
                 self.start = begin
                 return float(root)
             inside = outside
@@ -191,7 +202,7 @@ def _effect_interval(fit: MixedFit, term: int, effect: int, allowed: float) -> t
     low = 0.0
     if sd > 0 and profile(0.0) > 0:
         profile.start = begin
-        low = float(optimize.brentq(profile, 0.0, sd, xtol=1e-8 * sd, rtol=1e-8))
+        low = float(optimize.brentq(profile, 0.0, sd, xtol=1e-7 * sd, rtol=1e-7))
     profile.start = begin
     high = profile.end(max(sd, 0.05 * float(np.exp(log_variance / 2))), lambda x: x * 1.4)
     return low * size, high * size
