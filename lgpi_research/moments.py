@@ -646,7 +646,7 @@ class Moments:
             return self
         note = (
             f"{self.n_psu} PSUs became {len(psus)}, so that at least {minimum} respondents are "
-            f"behind every sum; merged ({len(names)}): {listing(names, most=20)}."
+            f"behind every sum; merged ({len(names)}): {listing(names, most=5)}."
         )
         gather = one_hot(codes, len(psus))
         dropped = np.rint(gather @ self.dropped).astype(np.int64)

@@ -642,6 +642,7 @@ def _by_group(
     if blank:
         notes.append(f"by: {blank} of {len(labels)} {what} have no group and are in none.")
     refused: list[str] = []
+    said: dict[str, list[str]] = {}  # a note, and the groups that it is said of
     for label in sorted(labels.dropna().unique()):
         kept = (labels == label).to_numpy(dtype=bool, na_value=False)
         try:
@@ -659,16 +660,18 @@ def _by_group(
                 continue
             part = part.only(able)
             found, remarks = _assess(part, wanted, options)
-            more, told, _ = place_rows(part, options["level"])
+            more, told, _ = place_rows(part, options["level"], say_pooled=False)
         except LGPIError as error:
             reason = str(error).replace("\n", " ")
             refused.append(f"{label}: {reason}")
             continue
         rows.extend({**row, "group": label} for row in [*found, *more])
-        notes.extend(f"{label}: {note}" for note in [*remarks, *told])
+        for note in [*remarks, *told]:
+            said.setdefault(note, []).append(label)
     if not rows:
         problems = Problems(f"the {len(refused)} groups")
         problems.extend(refused)
         problems.raise_any(DataError)
+    notes.extend(f"{listing(labels, most=20)}: {note}" for note, labels in said.items())
     notes.extend(f"Left out, {reason}" for reason in refused)
     return rows, notes

@@ -77,7 +77,7 @@ def indicator_rows(
 
 
 def place_rows(
-    moments: Moments, level: float
+    moments: Moments, level: float, *, say_pooled: bool = True
 ) -> tuple[list[dict[str, Any]], list[str], dict[str, dict[str, Any]]]:
     r"""Return the reliability of the mean scores of places, from the sums of their PSUs.
 
@@ -87,6 +87,8 @@ def place_rows(
         With places, and a scale whose score can be had from its sums (listwise).
     level : float
         Level of the intervals.
+    say_pooled : bool, default True
+        Whether notes say that errors are pooled.
 
     Returns
     -------
@@ -127,7 +129,7 @@ def place_rows(
                 "stratum, so nothing tells how its mean would vary."
             )
             continue
-        if pooled:
+        if pooled and say_pooled:
             notes.append(
                 f"{name}: errors of places rest on {typical:g} PSUs a place (median), so they are "
                 "pooled: the means of PSUs are taken to vary alike in all places."
