@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from lgpi_research.clusters import as_labels
 from lgpi_research.codebook import MEASUREMENTS, Codebook, Indicator
 from lgpi_research.coefficients import PAIRS, Coefficient
 from lgpi_research.errors import SpecError, nearest
@@ -109,4 +110,5 @@ def group_labels(data: Survey | Moments, by: str | pd.Series) -> pd.Series:
         given = pd.Series(np.asarray(by), name=by.name)
         if len(given) != len(rows):
             raise SpecError(f"by: {len(given)} labels for {len(rows)} rows.")
-    return given.astype("str").mask(given.isna().to_numpy() | (given.astype("str") == ""))
+    labels = as_labels(given)
+    return labels.mask(labels.isna() | (labels == ""))
