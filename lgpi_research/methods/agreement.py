@@ -476,8 +476,12 @@ def _corrected(agreed: Floats, counted: Floats, expected: float, chance: Floats)
     estimate = (observed - expected) / (1 - expected)
     added = agreed - expected * counted - 2 * (1 - estimate) * (chance - expected)
     spread = float(((added / (1 - expected) - estimate) ** 2).sum())
-    error = np.sqrt(spread / (n * (n - 1)))
-    return Corrected(estimate, float(error), observed, expected, n)
+    error = float(np.sqrt(spread / (n * (n - 1))))
+    # What rounding leaves of nothing would make a wild t of two zeros: kappa of a coder who
+    # gives all units the same value is 0 whatever the sample.
+    rounding = 64 * np.finfo(float).eps / (1 - expected)
+    estimate, error = (x if abs(x) > rounding else 0.0 for x in (estimate, error))
+    return Corrected(estimate, error, observed, expected, n)
 
 
 def _krippendorff_parts(

@@ -233,13 +233,15 @@ def standardised_alpha(spread: Spread) -> Floats:
 
 
 @coefficient("lambda6", needs="covariance")
-def lambda6(spread: Spread) -> Floats:
-    r"""Return Guttman's lambda 6 of standardised items.
+def lambda6(spread: Spread, *, standardise: bool = True) -> Floats:
+    r"""Return Guttman's lambda 6.
 
     Parameters
     ----------
     spread : Spread
         Of k items with their covariances; leading axes are replicates.
+    standardise : bool, default True
+        Whether the items are standardised first.
 
     Returns
     -------
@@ -253,9 +255,9 @@ def lambda6(spread: Spread) -> Floats:
 
     Notes
     -----
-    :math:`\lambda_6 = 1 - \sum_i (1 - R_i^2)/\sum_{ij} r_{ij}`, where :math:`R_i^2` is
-    the squared multiple correlation of item i with the others [1]_. A lower bound of
-    reliability, above alpha where items form lumps.
+    :math:`\lambda_6 = 1 - \sum_i \sigma_i^2 (1 - R_i^2)/\sum_{ij} \sigma_{ij}`, where
+    :math:`R_i^2` is the squared multiple correlation of item i with the others [1]_. A lower
+    bound of reliability, above alpha where items form lumps.
 
     References
     ----------
@@ -267,14 +269,17 @@ def lambda6(spread: Spread) -> Floats:
     >>> round(float(lambda6(Spread.from_covariance([[1.0, 0.6], [0.6, 1.0]]))), 3)
     0.6
     """
-    matrix = correlation(whole_covariance(spread))
+    whole = whole_covariance(spread)
+    matrix = correlation(whole)
     k = spread.n_items
     finite = np.asarray(np.isfinite(matrix).all(axis=(-2, -1)))
     roots, vectors = np.linalg.eigh(np.where(finite[..., None, None], matrix, np.eye(k)))
     regular = finite & (roots[..., 0] > k * np.finfo(float).eps * roots[..., -1])
     roots = np.where(regular[..., None], roots, 1.0)
     residual = 1 / np.square(vectors / np.sqrt(roots)[..., None, :]).sum(axis=-1)
-    value = 1 - residual.sum(axis=-1) / matrix.sum(axis=(-2, -1))
+    used = matrix if standardise else whole
+    own = np.diagonal(used, axis1=-2, axis2=-1)
+    value = 1 - (own * residual).sum(axis=-1) / used.sum(axis=(-2, -1))
     why = "an item does not vary, or the items are linearly dependent; lambda 6 is undefined."
     return defined(value, regular, why)
 

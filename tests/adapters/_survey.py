@@ -59,7 +59,7 @@ def rows_of(table: pd.DataFrame, query: str | None) -> npt.NDArray[np.bool_]:
     """Return which rows a query keeps; columns may have dots in their names."""
     if query is None:
         return np.ones(len(table), dtype=bool)
-    kept = table.query(_backquoted(query, table), engine="python").index
+    kept = table.query(backquoted(query, table), engine="python").index
     return np.asarray(table.index.isin(kept))
 
 
@@ -95,7 +95,8 @@ def statistic(
             labels.append(name)
             parts.append(numbers(table, [name]))
             continue
-        for level in sorted(table[name].dropna().unique()):
+        levels = table[name].dropna()
+        for level in pd.Categorical(levels).categories:  # of a factor in its own order
             labels.append(f"{name}{level}")
             parts.append((table[name] == level).to_numpy(float)[:, None])
     values = np.where(kept[:, None], np.hstack(parts), np.nan)
@@ -123,7 +124,7 @@ def matrix(values: Floats) -> dict[str, Any]:
     }
 
 
-def _backquoted(text: str, table: pd.DataFrame) -> str:
+def backquoted(text: str, table: pd.DataFrame) -> str:
     """Put column names that are no identifiers into backquotes."""
     columns = {str(name) for name in table.columns}
     return "".join(
@@ -145,7 +146,7 @@ def formula_of(text: str, table: pd.DataFrame) -> tuple[str, pd.DataFrame]:
         if term in ("", "1"):
             continue
         for inner in re.findall(r"I\(((?:[^()]|\([^()]*\))*)\)", term):
-            expression = _backquoted(inner, table)
+            expression = backquoted(inner, table)
             table[f"I({inner})"] = table.eval(expression, engine="python").astype(float)
             term = term.replace(f"I({inner})", f"`I({inner})`")
         words = _WORD.findall(term)
@@ -207,7 +208,7 @@ def regression(
         left = outcome or left.strip()
         if left.startswith("I("):
             table["outcome of the case"] = table.eval(
-                _backquoted(left[2:-1], table), engine="python"
+                backquoted(left[2:-1], table), engine="python"
             ).astype(float)
             left = "`outcome of the case`"
         elif not left.startswith("`") and not re.fullmatch(r"[^\W\d]\w*(\(.*\))?", left):

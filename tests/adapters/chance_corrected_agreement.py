@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from lgpi_research.methods.agreement import chance_corrected
+from tests.adapters._ratings import read_ratings
 
 NAMES = {
     "ac": "gwet",
@@ -21,9 +22,7 @@ NAMES = {
 
 def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[str, Any]:
     inputs = case["inputs"]
-    ratings = load(case["data"][0])[inputs["raters"]].to_numpy(float)
-    if inputs.get("missing") == "listwise":
-        ratings = ratings[~pd.isna(ratings).any(axis=1)]
+    ratings, _ = read_ratings(load(case["data"][0]), inputs["raters"], inputs.get("missing"))
     level = inputs.get("confidence", 0.95)
     found: dict[str, Any] = {}
     for weights in inputs["weights"]:

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from lgpi_research.methods.kappa import cohen_kappa, complete_ratings
+from tests.adapters._ratings import read_ratings
 
 WEIGHTS = {"none": "identity", "linear": "linear", "quadratic": "quadratic"}
 
 
 def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[str, Any]:
     inputs = case["inputs"]
-    ratings = complete_ratings(load(case["data"][0])[inputs["raters"]].to_numpy(float))
+    ratings = complete_ratings(read_ratings(load(case["data"][0]), inputs["raters"])[0])
     # The programs weigh values by their place among those given.
     places = np.unique(ratings, return_inverse=True)[1].reshape(ratings.shape)
     found: dict[str, Any] = {}

@@ -11,24 +11,19 @@ import pandas as pd
 from lgpi_research.methods import consistency
 from lgpi_research.methods.consistency import Spread
 from lgpi_research.moments import Moments
+from tests.adapters.guttman_lambdas import answers_of
 
 
 def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[str, Any]:
     inputs = case["inputs"]
     items = inputs["items"]
-    answers = load(case["data"][0])[items].astype(float)
-    for item, (low, high) in inputs["reverse"].items():
-        answers[item] = low + high - answers[item]
-    if inputs["complete_on"]:
-        answers = answers.dropna(subset=inputs["complete_on"])
+    answers = answers_of(case, load)
     n, k = answers.shape
     respondents = np.arange(n)
     moments = Moments.from_answers(answers, psu=respondents, missing=inputs["missing"])
     spread = moments.spread()
     covariance = spread.covariance
-    dropped = Spread.from_covariance(consistency.drop_one(covariance))
     pairs = consistency.inter_item(covariance)
-    pairs_left = consistency.inter_item(dropped.covariance)
     means = answers.mean(axis=1)
     low, high = consistency.feldt_interval(
         consistency.alpha(spread), n, k, level=inputs["confidence"]
@@ -45,16 +40,7 @@ def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[s
             "sd": means.std(ddof=1),
         },
         "feldt": {"lower": low, "alpha": consistency.alpha(spread), "upper": high},
-        "alpha_drop": {
-            "_row": items,
-            "raw_alpha": consistency.alpha(dropped),
-            "std.alpha": consistency.standardised_alpha(dropped),
-            "G6(smc)": consistency.lambda6(dropped),
-            "average_r": consistency.average_r(dropped),
-            "alpha se": consistency.alpha_std_error(dropped, n),
-            "var.r": pairs_left.var(axis=-1, ddof=1),
-            "med.r": np.median(pairs_left, axis=-1),
-        },
+        "alpha_drop": {"_row": items, **(_without_each(covariance, n) if k > 2 else {})},
         "item_stats": {
             "_row": items,
             "n": answers.notna().sum().to_numpy(),
@@ -65,4 +51,20 @@ def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[s
             "sd": np.sqrt(spread.variances),
         },
         "n": n,
+    }
+
+
+def _without_each(covariance: np.ndarray, n: int) -> dict[str, Any]:
+    """Return the coefficients of all items but one, for each item that is left out."""
+    dropped = Spread.from_covariance(consistency.drop_one(covariance))
+    pairs = consistency.inter_item(dropped.covariance)
+    return {
+        "raw_alpha": consistency.alpha(dropped),
+        "std.alpha": consistency.standardised_alpha(dropped),
+        "G6(smc)": consistency.lambda6(dropped),
+        "average_r": consistency.average_r(dropped),
+        "alpha se": consistency.alpha_std_error(dropped, n),
+        # Two items that are left have one correlation, which has no variance.
+        "var.r": pairs.var(axis=-1, ddof=1) if pairs.shape[-1] > 1 else [None] * len(pairs),
+        "med.r": np.median(pairs, axis=-1),
     }

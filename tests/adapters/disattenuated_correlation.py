@@ -21,7 +21,7 @@ def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[s
     scales: dict[str, list[str]] = inputs["scales"]
     names = list(scales)
     scores = pd.DataFrame({name: table[items].mean(axis=1) for name, items in scales.items()})
-    every = [item for items in scales.values() for item in items]
+    every = list(dict.fromkeys(item for items in scales.values() for item in items))
     answers = table[every].astype(float)
     moments = Moments.from_answers(answers, psu=np.arange(len(answers)), missing=inputs["missing"])
     covariance = moments.spread().covariance

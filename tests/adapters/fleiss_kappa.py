@@ -12,11 +12,13 @@ from scipy import stats
 
 from lgpi_research.methods.agreement import chance_corrected
 from lgpi_research.methods.kappa import cohen_kappa, complete_ratings, fleiss_kappa
+from tests.adapters._ratings import read_ratings
 
 
 def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[str, Any]:
     inputs = case["inputs"]
-    ratings = complete_ratings(load(case["data"][0])[inputs["raters"]].to_numpy(float))
+    ratings, labels = read_ratings(load(case["data"][0]), inputs["raters"])
+    ratings = complete_ratings(ratings)
     found = fleiss_kappa(ratings)
     pairs = combinations(range(ratings.shape[1]), 2)
     z = found.by_value / found.by_value_null_std_error
@@ -25,7 +27,7 @@ def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[s
         "z": found.z,
         "p": found.p_value,
         "by_category_rounded3": {
-            "rows": [f"{value:g}" for value in found.values],
+            "rows": [labels[value] for value in found.values],
             "cols": ["kappa", "z", "p"],
             "values": np.column_stack([found.by_value, z, 2 * stats.norm.sf(abs(z))]),
         },

@@ -23,10 +23,17 @@ def answers_of(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> pd.
     return answers
 
 
-def spread_of(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> Spread:
-    """Return how the items of a case vary."""
-    answers, missing = answers_of(case, load), case["inputs"]["missing"]
+def covariance_of(answers: pd.DataFrame, missing: str) -> Spread:
+    """Return how items vary."""
     return Moments.from_answers(answers, psu=np.arange(len(answers)), missing=missing).spread()
+
+
+def spread_of(answers: pd.DataFrame, inputs: dict[str, Any]) -> Spread:
+    """Return how the items of a case vary, in the matrix that it takes the bounds from."""
+    if inputs["matrix"] == "correlation" and inputs["missing"] == "pairwise":
+        # The reference takes both variances, too, over the rows that have the two items.
+        return Spread.from_covariance(answers.corr().to_numpy())
+    return covariance_of(answers, inputs["missing"])
 
 
 def bounds(spread: Spread, standardise: bool) -> dict[str, Any]:
@@ -39,7 +46,7 @@ def bounds(spread: Spread, standardise: bool) -> dict[str, Any]:
         "lambda3": consistency.alpha(used),
         "lambda4": guttman.lambda4(spread, standardise=standardise),
         "lambda5": guttman.lambda5(spread, standardise=standardise),
-        "lambda6": consistency.lambda6(spread),
+        "lambda6": consistency.lambda6(spread, standardise=standardise),
         "tenberge": {
             f"mu{order}": guttman.ten_berge(spread, order=order, standardise=standardise)
             for order in range(4)
@@ -51,11 +58,13 @@ def bounds(spread: Spread, standardise: bool) -> dict[str, Any]:
 
 def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[str, Any]:
     inputs = case["inputs"]
-    spread = spread_of(case, load)
+    answers = answers_of(case, load)
+    spread = spread_of(answers, inputs)
     standardise = inputs["matrix"] == "correlation"
     matrix = consistency.correlation(spread.covariance) if standardise else spread.covariance
     splits = guttman.split_halves(matrix)
-    glb = guttman.glb(spread, standardise=inputs.get("glb_matrix") == "correlation")
+    given = covariance_of(answers, inputs["missing"])
+    glb = guttman.glb(given, standardise=inputs.get("glb_matrix") == "correlation")
     return bounds(spread, standardise) | {
         "split_max": splits.best,
         "split_min": splits.values[0],

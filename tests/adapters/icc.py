@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from lgpi_research.methods.icc import intraclass, mean_squares, mixed_squares
+from lgpi_research.methods.icc import Squares, intraclass, mean_squares, mixed_squares
 
 
 def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[str, Any]:
@@ -20,7 +21,15 @@ def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[s
         ratings = table.to_numpy(float)
     else:
         ratings = table[inputs["raters"]].to_numpy(float)
-    squares = mixed_squares(ratings) if inputs["method"] == "reml" else mean_squares(ratings)
+    missing = inputs.get("missing", "none")
+    if missing == "listwise":
+        ratings = ratings[~np.isnan(ratings).any(axis=1)]
+    if inputs["method"] == "reml":
+        squares = mixed_squares(ratings)
+    elif missing == "available" and np.isnan(ratings).any():
+        squares = _sequential_squares(ratings)
+    else:
+        squares = mean_squares(ratings)
     forms = intraclass(squares, level=inputs["confidence"])
     return {
         "results": {
@@ -34,6 +43,33 @@ def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[s
             "upper bound": [form.ci_high for form in forms],
         }
     }
+
+
+def _sequential_squares(ratings: np.ndarray) -> Squares:
+    """Return the mean squares of a table with gaps: of subjects, then of raters given them.
+
+    The reference puts these, with the size of the whole table, into the formulas of tables
+    without gaps. The package offers REML instead, which needs no such stand-in.
+    """
+    n, k = ratings.shape
+    subject, rater = np.nonzero(~np.isnan(ratings))
+    y = ratings[subject, rater]
+    sizes = np.bincount(subject, minlength=n)
+    means = np.bincount(subject, y, n) / np.fmax(sizes, 1)
+    units = (sizes * (means - y.mean()) ** 2).sum()
+    within = ((y - means[subject]) ** 2).sum()
+    design = np.column_stack([subject[:, None] == np.arange(n), rater[:, None] == np.arange(1, k)])
+    coefficients, _, rank, _ = np.linalg.lstsq(design.astype(float), y, rcond=None)
+    residual = ((y - design @ coefficients) ** 2).sum()
+    seen = int((sizes > 0).sum())
+    return Squares(
+        units=units / (seen - 1),
+        coders=(within - residual) / (rank - seen),
+        residual=residual / (len(y) - rank),
+        within=within / (len(y) - seen),
+        n_units=n,
+        n_coders=k,
+    )
 
 
 def _name(alias: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from lgpi_research.errors import MethodError
 from lgpi_research.methods.icc import (
     Squares,
     agreement_df,
@@ -24,7 +25,6 @@ def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[s
     inputs = case["inputs"]
     ratings = load(case["data"][0])[inputs["raters"]].to_numpy(float)
     corrected, plain = kendall_w(ratings), kendall_w(ratings, ties=False)
-    pairs = rank_correlations(ratings)[np.triu_indices(ratings.shape[1], 1)]
     squares = mean_squares(ratings)
     return {
         "W_ties": corrected.estimate,
@@ -33,12 +33,22 @@ def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[s
         "W": plain.estimate,
         "chisq": plain.chi_square,
         "p": plain.p_value,
-        "mean_spearman": np.tanh(np.arctanh(pairs).mean()),  # on Fisher's scale
+        "mean_spearman": _mean_correlation(ratings),
         **{
             key: _icc(squares, inputs["confidence"], **form)
             for key, form in inputs.get("iccs", {}).items()
         },
     }
+
+
+def _mean_correlation(ratings: np.ndarray) -> float | None:
+    """Return the mean of the rank correlations on Fisher's scale, None if one does not exist."""
+    try:
+        pairs = rank_correlations(ratings)[np.triu_indices(ratings.shape[1], 1)]
+    except MethodError:  # a rater ranked nothing
+        return None
+    pairs = pairs[np.abs(pairs) < 1 - 1e-12]  # Fisher's z of a perfect correlation is infinite
+    return float(np.tanh(np.arctanh(pairs).mean())) if len(pairs) else None
 
 
 def _icc(squares: Squares, level: float, model: str, type: str, unit: str) -> dict[str, Any]:  # noqa: A002

@@ -8,13 +8,12 @@ from typing import Any
 import pandas as pd
 
 from lgpi_research.methods.agreement import krippendorff_alpha, tally
+from tests.adapters._ratings import read_ratings
 
 
 def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[str, Any]:
     inputs = case["inputs"]
-    ratings = load(case["data"][0])[inputs["raters"]].to_numpy(float)
-    if inputs.get("missing") == "listwise":
-        ratings = ratings[~pd.isna(ratings).any(axis=1)]
+    ratings, _ = read_ratings(load(case["data"][0]), inputs["raters"], inputs.get("missing"))
     return {
         level: {
             "alpha": krippendorff_alpha(ratings, level),

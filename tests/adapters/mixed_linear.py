@@ -14,8 +14,11 @@ import patsy
 
 from lgpi_research.methods.mixed import MixedFit, RandomTerm, fit_mixed
 from lgpi_research.methods.mixed_df import fixed_tests
+from tests.adapters._survey import backquoted
 
 Floats = npt.NDArray[np.float64]
+
+FUNCTIONS = patsy.EvalEnvironment([{"log": np.log, "exp": np.exp, "sqrt": np.sqrt}])
 
 
 def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[str, Any]:
@@ -56,9 +59,9 @@ class Data:
 
     def __init__(self, inputs: dict[str, Any], frame: pd.DataFrame) -> None:
         for name, expression in (inputs.get("derive") or {}).items():
-            frame[name] = frame.eval(expression, engine="python")
+            frame[name] = frame.eval(backquoted(expression, frame), engine="python")
         if inputs.get("rows"):
-            frame = frame.query(inputs["rows"], engine="python")
+            frame = frame.query(backquoted(inputs["rows"], frame), engine="python")
         # In formulas a column needs a name that Python and patsy leave alone.
         plain = {
             name: name if usable(name) else f"column_{i}_" for i, name in enumerate(frame.columns)
@@ -86,7 +89,7 @@ class Data:
         used += [name for term in random for name in term["group"] if name not in used]
         self.frame = frame.dropna(subset=used).reset_index(drop=True)
         safe = self.frame.rename(columns=plain)
-        outcome, design = patsy.dmatrices(formulas[0], safe, return_type="dataframe")
+        outcome, design = patsy.dmatrices(formulas[0], safe, FUNCTIONS, return_type="dataframe")
         self.coefficients = {told(name): shown for shown, name in inputs.get("terms", {}).items()}
         order = [name for name in self.coefficients if name in design.columns]
         design = design[[*order, *(name for name in design.columns if name not in order)]]
@@ -98,7 +101,7 @@ class Data:
         self.groups, self.effects = list[list[str]](), list[list[str]]()
         self.terms = list[tuple[list[str], RandomTerm]]()
         for term, formula in zip(random, formulas[1:], strict=True):
-            made = patsy.dmatrix(formula, safe, return_type="dataframe")
+            made = patsy.dmatrix(formula, safe, FUNCTIONS, return_type="dataframe")
             codes, labels = self.combine(term["group"])
             columns = [self.shown(name) for name in made.columns]
             # Uncorrelated effects are terms of their own, as the reference counts them.

@@ -17,16 +17,13 @@ from lgpi_research.methods.onefactor import (
     one_factor,
 )
 from lgpi_research.moments import Moments
+from tests.adapters.guttman_lambdas import answers_of
 
 
 def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[str, Any]:
     inputs = case["inputs"]
     items = inputs["items"]
-    answers = load(case["data"][0])[items].astype(float)
-    for item, (low, high) in inputs["reverse"].items():
-        answers[item] = low + high - answers[item]
-    if inputs["complete_on"]:
-        answers = answers.dropna(subset=inputs["complete_on"])
+    answers = answers_of(case, load)
     n = len(answers)
     moments = Moments.from_answers(answers, psu=np.arange(n), missing=inputs["missing"])
     covariance = moments.spread().covariance

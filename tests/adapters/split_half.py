@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from lgpi_research.methods import consistency, guttman
-from tests.adapters.guttman_lambdas import bounds, spread_of
+from tests.adapters.guttman_lambdas import answers_of, bounds, spread_of
 
 
 def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[str, Any]:
-    spread = spread_of(case, load)
+    spread = spread_of(answers_of(case, load), case["inputs"])
     standardise = case["inputs"]["matrix"] == "correlation"
     matrix = consistency.correlation(spread.covariance) if standardise else spread.covariance
     splits = guttman.split_halves(matrix)

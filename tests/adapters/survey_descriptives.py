@@ -48,14 +48,16 @@ def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[s
         ratio = ratios(top, bottom, design)
         found["ratio"] = {"est": ratio.estimate, "se": ratio.std_error}
     for name in as_list(inputs.get("proportions")):
-        text = table.assign(**{name: table[name].map(_text, na_action="ignore").astype(object)})
-        found[f"prop_{name}"] = leaf(*statistic("mean", name, text, design))
+        levels = [_text(value) for value in np.sort(table[name].dropna().unique())]
+        text = pd.Categorical(table[name].map(_text, na_action="ignore"), levels)
+        chosen = table.assign(**{name: text})
+        found[f"prop_{name}"] = leaf(*statistic("mean", name, chosen, design))
     if inputs.get("by"):
         found |= by_domain(inputs["by"], table, design)
     if inputs.get("quantiles"):
         told = inputs["quantiles"]
         y = numbers(table, [told["variable"]])[:, 0]
-        quantile = quantiles(y, told["probs"], design, level=level)
+        quantile = quantiles(y, np.atleast_1d(told["probs"]), design, level=level)
         found["quantiles"] = {
             "probs": told["probs"], "est": quantile.estimate, "se": quantile.std_error,
         }  # fmt: skip
@@ -104,7 +106,11 @@ def _variance(names: list[str], table: pd.DataFrame, design: Design) -> dict[str
     kept = complete(table, names)
     y = np.where(kept[:, None], numbers(table, names), np.nan)
     variance = variances(y, design)
-    return {"var": variance.estimate, "var_se": variance.std_error}
+    # The reference's n/(n - 1) counts rows without a value, too.
+    weighed = design.weights != 0
+    n, rows = (kept & weighed).sum(), weighed.sum()
+    factor = rows / (rows - 1) * (n - 1) / n
+    return {"var": factor * variance.estimate, "var_se": factor * variance.std_error}
 
 
 def _equals(given: pd.Series, value: Any) -> np.ndarray:

@@ -235,6 +235,13 @@ def test_full_agreement_has_no_error_and_cannot_be_chance():
     assert found.interval() == (1, 1)
 
 
+def test_a_coder_of_one_value_agrees_as_chance_does():
+    ratings = np.column_stack([np.tile([1.0, 2, 3, 4, 5, 3, 2], 9), np.full(63, 2.0)])
+    for weights in ("identity", "linear"):
+        one = chance_corrected(ratings, "conger", weights=weights)
+        assert (one.estimate, one.std_error, one.p_value) == (0.0, 0.0, 1.0)
+
+
 def test_congers_kappa_of_two_coders_is_cohens(full):
     for weights in WEIGHTS:
         conger = chance_corrected(full[:, :2], "conger", weights=weights)

@@ -142,7 +142,7 @@ for (name in names(designs)) {
   test <- svychisq(~ tax.paid + kind, d, statistic = "F")
   share <- svyciprop(~ I(kind == "town"), d, method = "logit", na.rm = TRUE)
   t <- svyttest(score ~ tax.paid, d)
-  spread <- svyvar(~score, subset(d, !is.na(score)))
+  spread <- svyvar(~score, d, na.rm = TRUE) # its n counts rows without a score
   ratio <- svyratio(~spent, ~income, d, na.rm = TRUE)
   write_case(
     paste0("survey-descriptives-", name), "survey_descriptives", "survey_people.csv",
