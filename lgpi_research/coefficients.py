@@ -15,6 +15,7 @@ from lgpi_research.blocks import fold_blocks
 from lgpi_research.errors import DataError, MethodError, Problems, SpecError, listing
 from lgpi_research.methods import guttman, onefactor, ordinal  # noqa: F401  register coefficients
 from lgpi_research.methods.consistency import Spread, correlation, feldt_interval
+from lgpi_research.methods.jackknife import jackknife_interval
 from lgpi_research.methods.polychoric import PairCounts
 from lgpi_research.methods.replicates import delete_one, rao_wu, strata_sizes
 from lgpi_research.moments import Moments, Scale
@@ -380,12 +381,15 @@ def jackknife_t(
     *,
     logs: bool = True,
 ) -> Ends:
-    """Return standard error and interval of the jackknife over PSUs, with t.
+    """Return standard error and interval of the jackknife over PSUs.
+
+    The interval is that of `lgpi_research.methods.jackknife.jackknife_interval`: corrected
+    for bias, with t.
 
     Parameters
     ----------
     moments : Moments
-        Sums of the survey: their strata and clusters with answers give the degrees of
+        Sums of the survey: their strata and clusters with answers give the most degrees of
         freedom, PSUs less strata.
     scale : str
         The scale that the coefficient is of.
@@ -411,12 +415,15 @@ def jackknife_t(
     of_each = sizes[codes]
     shrink = 1 - 1 / of_each[of_each > 1]
     error = math.sqrt((shrink * np.square(replicates - estimate)).sum())
+    df = _answering_df(moments, scale)
+    if df < 1:
+        return _NONE
     if not logs:
-        df = _answering_df(moments, scale)
-        reach = float(stats.t.isf((1 - level) / 2, df)) * error if df else math.nan
-        return error, estimate - reach, estimate + reach, float(df)
-    spread = math.sqrt((shrink * np.square(np.log1p(-replicates) - math.log1p(-estimate))).sum())
-    return error, *_on_logs(moments, scale, estimate, spread, level)
+        return jackknife_interval(estimate, replicates, shrink, df, level=level)
+    _, low, high, used = jackknife_interval(
+        math.log1p(-estimate), np.log1p(-replicates), shrink, df, level=level
+    )
+    return error, 1 - math.exp(high), 1 - math.exp(low), used
 
 
 def _answering_df(moments: Moments, scale: str) -> int:

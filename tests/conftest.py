@@ -13,7 +13,7 @@ from hypothesis import settings
 from tests import reference_runner
 
 # Programs and generators, not tests: they are not imported in search of doctests.
-collect_ignore = ["benchmarks", "reference"]
+collect_ignore = ["benchmarks", "reference", "simulations"]
 
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)
 settings.register_profile("explore", deadline=None)

@@ -141,6 +141,23 @@ def lambda5(spread: Spread, *, standardise: bool = True) -> Floats:
         If there are fewer than two items, or, in a single set, an item or the sum does
         not vary.
 
+    Notes
+    -----
+    Of equal items the best column is chosen by chance, and the bound is then a little high.
+
+    Bias, and coverage in per cent of 95 % intervals, in 2,500 simulated surveys each
+    (`lgpi_research.reliability.assess_reliability`):
+
+    ==========================  ======  ===========  ======  ==========
+    sample                      bias    jackknife-t  Rao-Wu  percentile
+    ==========================  ======  ===========  ======  ==========
+    300 respondents             -0.000  94.8         94.8    94.4
+    20 PSUs, share 0.4          -0.004  93.6         92.5    89.7
+    200 PSUs, share 0.1         -0.000  94.9         94.9    94.6
+    20 PSUs, share 0.4, equal   +0.002  94.4         -       -
+    200 PSUs, share 0.1, equal  +0.002  92.8         -       -
+    ==========================  ======  ===========  ======  ==========
+
     References
     ----------
     .. [1] Guttman, L. (1945). A basis for analyzing test-retest reliability.
@@ -247,6 +264,19 @@ def lambda4(spread: Spread, *, standardise: bool = True) -> Floats:
     The maximum of many estimates lies above the best split of the population, the more
     so the fewer the respondents and the more the items: in small samples this bound can
     exceed the reliability.
+
+    Bias, and coverage in per cent of 95 % intervals, in 2,500 simulated surveys each
+    (`lgpi_research.reliability.assess_reliability`):
+
+    ==========================  ======  ===========  ======  ==========
+    sample                      bias    jackknife-t  Rao-Wu  percentile
+    ==========================  ======  ===========  ======  ==========
+    300 respondents             +0.019  82.6         82.8    64.9
+    20 PSUs, share 0.4          +0.015  92.0         91.5    85.9
+    200 PSUs, share 0.1         +0.005  84.8         88.9    77.3
+    20 PSUs, share 0.4, equal   +0.016  91.6         -       -
+    200 PSUs, share 0.1, equal  +0.006  80.4         -       -
+    ==========================  ======  ===========  ======  ==========
 
     References
     ----------
@@ -462,6 +492,16 @@ def glb(spread: Spread, *, standardise: bool = True) -> Floats:
 
     The bound of a sample is above that of the population, by several hundredths with few
     hundred respondents: it is no lower bound in small samples.
+
+    Bias, and coverage in per cent of 95 % intervals, in 2,500 simulated surveys each
+    (`lgpi_research.reliability.assess_reliability`):
+
+    ===================  ======  ===========  ======  ==========
+    sample               bias    jackknife-t  Rao-Wu  percentile
+    ===================  ======  ===========  ======  ==========
+    20 PSUs, share 0.4   +0.019  92.7         89.0    79.6
+    200 PSUs, share 0.1  +0.007  87.4         -       -
+    ===================  ======  ===========  ======  ==========
 
     References
     ----------
