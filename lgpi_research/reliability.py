@@ -499,7 +499,6 @@ def assess_reliability(
     glb                 -     -        92.7     87.4      -
     average_r           94.7  95.1     93.0     95.3      94.3
     ordinal_alpha       -     95.6     94.2     -         95.1
-    ordinal_omega       -     -        -        -         -
     omega_categorical   -     95.3     94.0     -         95.0
     r, observed         94.8  95.4     94.7     94.6      95.1
     r, corrected        95.1  95.9     94.2     94.8      95.0

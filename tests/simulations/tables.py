@@ -67,7 +67,6 @@ COEFFICIENTS = (
     "glb",
     "average_r",
     "ordinal_alpha",
-    "ordinal_omega",
     "omega_categorical",
 )
 
