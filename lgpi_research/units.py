@@ -13,6 +13,7 @@ from lgpi_research.coefficients import consistent_scales, dimension_of
 from lgpi_research.errors import MethodError, listing
 from lgpi_research.indicators import Indicators
 from lgpi_research.methods.places import UnitReliability, place_means, unit_reliability
+from lgpi_research.methods.pooling import pooled_errors
 from lgpi_research.moments import Moments, Scale
 
 __all__ = ["MEAN", "PLACES", "SHARE", "SQUARED", "indicator_rows", "place_rows"]
@@ -26,8 +27,6 @@ SHARE = "ICC(1)"
 
 PLACES = ("unit", "group", "n_used", "n_psu", "score", "std_error", "reliability")
 """Columns of the table of places of a dimension."""
-
-_STEADY = 20  # PSUs a place from which its own standard error is steady enough
 
 
 def indicator_rows(
@@ -104,11 +103,13 @@ def place_rows(
     Notes
     -----
     The score of a respondent is the mean of the items. Errors of places are design-based
-    and, if any place has fewer than 20 PSUs, pooled over places
-    (`lgpi_research.methods.places.place_means`): with each place's own noisy error, the
-    intervals below would hold the truth in 87 to 92 %. ICC(1) is
-    :math:`\tau^2/(\tau^2 + \sigma^2)`, with :math:`\sigma^2` the variance of respondents
-    within places, pooled by degrees of freedom; its interval is that of :math:`\tau^2`.
+    and pooled over places, by variances between PSUs and between people within them
+    (`lgpi_research.methods.pooling.pooled_errors`); the intervals of the summaries allow for
+    the degrees of freedom that they rest on. With each place's own noisy error they would
+    hold the truth in 84 to 92 % with 20 PSUs a place or more, and far less often with fewer.
+    ICC(1) is :math:`\tau^2/(\tau^2 + \sigma^2)`, with :math:`\sigma^2` the variance of
+    respondents within places, pooled by degrees of freedom; its interval is that of
+    :math:`\tau^2`.
 
     In 2,500 simulated surveys each of 4 items of 5 points with 5 to 60 answers a place, drawn
     singly or in clusters that share 0.05 of the trait's variance, by the share between
@@ -118,18 +119,24 @@ def place_rows(
     ======  ===========  =====  =====  ======  =====  =======  ======  =====  ======  ======  =====
     places  PSUs         share  mean   bias    cover  squared  bias    cover  ICC(1)  bias    cover
     ======  ===========  =====  =====  ======  =====  =======  ======  =====  ======  ======  =====
-    20      respondents  0.06   0.549  -0.039  93.9   0.481    -0.033  93.9   0.043   +0.001  93.9
-    60      respondents  0.02   0.303  -0.021  94.4   0.240    -0.012  94.4   0.014   +0.000  94.4
-    60      respondents  0.06   0.552  -0.011  94.2   0.494    -0.010  94.2   0.043   +0.001  94.2
-    60      respondents  0.25   0.840  -0.006  94.5   0.826    -0.007  94.5   0.179   -0.002  94.5
+    20      respondents  0.06   0.549  -0.039  94.3   0.481    -0.033  94.3   0.043   +0.001  93.9
+    60      respondents  0.02   0.303  -0.021  94.9   0.240    -0.012  94.9   0.014   +0.000  94.4
+    60      respondents  0.06   0.552  -0.011  94.7   0.494    -0.010  94.7   0.043   +0.001  94.2
+    60      respondents  0.25   0.840  -0.006  94.9   0.826    -0.007  94.9   0.179   -0.002  94.5
     60      1 PSU        0.06   0.376  -       -      0.355    -       -      0.043   -       -
-    60      4 PSUs       0.06   0.498  -0.053  88.3   0.456    -0.011  88.7   0.043   +0.001  92.4
-    60      20 PSUs      0.06   0.546  +0.007  92.0   0.491    +0.047  85.6   0.043   +0.004  92.5
+    20      4 PSUs       0.06   0.495  -0.055  95.6   0.445    -0.048  96.1   0.043   -0.000  93.7
+    60      4 PSUs       0.06   0.498  -0.012  96.6   0.456    -0.011  97.0   0.043   +0.001  94.7
+    200     4 PSUs       0.06   0.499  -0.004  95.4   0.458    -0.004  95.8   0.043   +0.000  93.8
+    20      20 PSUs      0.06   0.542  -0.052  95.3   0.477    -0.045  95.3   0.043   -0.001  94.8
+    60      20 PSUs      0.06   0.546  -0.014  94.7   0.491    -0.014  94.7   0.043   +0.000  93.9
+    200     20 PSUs      0.06   0.547  -0.002  95.3   0.493    -0.002  95.4   0.043   +0.000  94.8
+    200     respondents  0.06   0.553  -0.004  95.2   0.497    -0.004  95.2   0.043   +0.000  95.0
     ======  ===========  =====  =====  ======  =====  =======  ======  =====  ======  ======  =====
 
-    With one PSU a place nothing tells its error, and there is no reliability. Pooled errors
-    suppose that the means of PSUs vary alike; where large places have larger PSUs, as in the
-    rows of clusters, they do not, and the summaries are off by as much as is shown.
+    With one PSU a place nothing tells its error, and there is no reliability. With few places
+    the summaries are low on average, since they rise ever more slowly with the true variance.
+    Where weights vary within PSUs (a coefficient of variation of 0.5), squared errors of
+    places with few answers came out 9 % too small.
     """
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
@@ -140,9 +147,7 @@ def place_rows(
         if scale.missing == "pairwise" or scale.needs == "pair counts":
             continue
         name = dimension_of(scale.name)
-        fewest = int(moments.psus.groupby("place").size().min())
-        pooled = fewest < _STEADY
-        table, within = _place_table(moments, scale, pooled=pooled)
+        table, within, error_df = _place_table(moments, scale)
         groups = table["group"].to_numpy() if table["group"].nunique() > 1 else None
         scores, errors = table["score"].to_numpy(), table["std_error"].to_numpy()
         if not np.isfinite(errors).any():
@@ -151,12 +156,12 @@ def place_rows(
                 "stratum, so nothing tells how its mean would vary."
             )
             continue
-        if pooled and say_pooled:
+        if say_pooled:
             notes.append(
-                f"{name}: errors of places rest on as few as {fewest} PSUs a place, so they are "
-                "pooled: the means of PSUs are taken to vary alike in all places."
+                f"{name}: errors of places are pooled: PSUs, and people within them, are taken to "
+                f"vary alike in all places ({error_df} degrees of freedom)."
             )
-        more, remarks, whole = _score_rows(name, scores, errors, groups, level)
+        more, remarks, whole = _score_rows(name, scores, errors, groups, level, error_df)
         notes.extend(remarks)
         if whole is None:
             continue
@@ -197,8 +202,8 @@ def _share_row(
     }
 
 
-def _place_table(moments: Moments, scale: Scale, *, pooled: bool) -> tuple[pd.DataFrame, float]:
-    """Return the places by their mean score, and the variance of respondents within them."""
+def _place_table(moments: Moments, scale: Scale) -> tuple[pd.DataFrame, float, int]:
+    """Return the places by their mean score, the variance within them, and df of the errors."""
     sums, centre = moments.part(scale.name)
     k = len(scale.items)
     n, weight, total = sums[:, 0], sums[:, 1], sums[:, 2 : 2 + k].sum(axis=1)
@@ -211,14 +216,15 @@ def _place_table(moments: Moments, scale: Scale, *, pooled: bool) -> tuple[pd.Da
     labels = moments.psus["place"].to_numpy().astype(str)
     means, errors, answered = place_means(
         n[:, None], weight[:, None], total[:, None], labels, moments.strata,
-        lonely=moments.lonely, pooled=pooled,
+        lonely=moments.lonely,
     )  # fmt: skip
+    people = _pooled_variance(n, weight, total, squares)
+    pooled, error_df = pooled_errors(errors[:, 0], n, weight, labels, moments.strata, people)
     names, at = np.unique(labels, return_inverse=True)
-    w, s, q = (np.bincount(at, column, len(names)) for column in (weight, total, squares))
-    count = answered[:, 0].astype(float)
-    several = count > 1
-    spread = (q - np.square(s) / np.where(w > 0, w, 1))[several] / w[several]
-    within = float((spread * count[several]).sum() / (count[several] - 1).sum()) / k**2
+    w, s, q = (
+        np.bincount(at, column, len(names)).astype(float) for column in (weight, total, squares)
+    )
+    within = _pooled_variance(answered[:, 0].astype(float), w, s, q)
     strata = pd.Series(moments.strata).groupby(labels)
     group = strata.first() if (strata.nunique() == 1).all() else pd.Series("", index=names)
     table = pd.DataFrame(
@@ -228,14 +234,29 @@ def _place_table(moments: Moments, scale: Scale, *, pooled: bool) -> tuple[pd.Da
             "n_used": answered[:, 0],
             "n_psu": np.bincount(at, n > 0, len(names)).astype(int),
             "score": (means[:, 0] + centre.sum()) / k,
-            "std_error": errors[:, 0] / k,
+            "std_error": pooled / k,
         }
     )
-    return table, within
+    return table, (math.nan if within is None else within / k**2), error_df
+
+
+def _pooled_variance(n: Floats, weight: Floats, total: Floats, squares: Floats) -> float | None:
+    """Return the variance of answers within sets from their sums; None if none has two."""
+    several = (n > 1) & (weight > 0)
+    if not several.any():
+        return None
+    n, weight, total, squares = (part[several] for part in (n, weight, total, squares))
+    spread = (squares - np.square(total) / weight) / weight
+    return max(0.0, float((spread * n).sum() / (n - 1).sum()))
 
 
 def _score_rows(
-    name: str, scores: Floats, errors: Floats, groups: npt.NDArray[Any] | None, level: float
+    name: str,
+    scores: Floats,
+    errors: Floats,
+    groups: npt.NDArray[Any] | None,
+    level: float,
+    error_df: int | None = None,
 ) -> tuple[list[dict[str, Any]], list[str], UnitReliability | None]:
     """Return rows and notes of one score, overall and within groups, and what it is overall."""
     rows: list[dict[str, Any]] = []
@@ -253,7 +274,9 @@ def _score_rows(
     whole = None
     for scope, of_each in scopes:
         try:
-            found = unit_reliability(scores[usable], errors[usable], of_each, level=level)
+            found = unit_reliability(
+                scores[usable], errors[usable], of_each, level=level, error_df=error_df
+            )
         except MethodError as error:
             notes.append(f"{name}: reliability {scope} is left out: {error}")
             continue

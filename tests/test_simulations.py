@@ -162,6 +162,14 @@ def test_default_intervals_hold_the_truth_as_often_as_they_say(table):
     assert (good["without_interval"] < 0.001).all()
 
 
+def test_intervals_of_places_hold_the_truth_as_often_as_they_say(table):
+    places = table[(table["interval"] == "Q-profile") & (table["without_interval"] == 0)]
+    assert set(places["coefficient"]) == {MEAN, SQUARED, SHARE}
+    assert places["coverage"].between(0.93, 0.97).all()
+    large = places[places["places"] == 200]
+    assert (np.abs(large["bias"]) < 0.01).all()
+
+
 def test_docstrings_print_the_table():
     shown = list(tables.Coverage().shown())
     assert len(shown) > 3

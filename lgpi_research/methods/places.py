@@ -199,6 +199,7 @@ def unit_reliability(
     groups: npt.ArrayLike | None = None,
     *,
     level: float = 0.95,
+    error_df: int | None = None,
 ) -> UnitReliability:
     r"""Estimate the reliability of the scores of units from their standard errors.
 
@@ -213,6 +214,9 @@ def unit_reliability(
         differences within groups.
     level : float, default 0.95
         Level of the intervals.
+    error_df : int, optional
+        Degrees of freedom that pooled errors rest on (`pooled_errors` of
+        `lgpi_research.methods.pooling`); None takes the errors as known.
 
     Returns
     -------
@@ -224,7 +228,7 @@ def unit_reliability(
         If a score or standard error is missing or a standard error is not positive, if
         no group has two units, or if the scores do not vary (within groups).
     SpecError
-        If the level does not lie between 0 and 1.
+        If the level does not lie between 0 and 1, or `error_df` is below 1.
 
     Notes
     -----
@@ -242,10 +246,13 @@ def unit_reliability(
     the variance of the scores less :math:`v`, as REML is. Its interval inverts
     :math:`Q` in the chi-squared distribution [2]_, which supposes normal scores; the
     intervals of the summaries, which rise with :math:`\tau^2`, are the summaries at its
-    ends. Errors that rest on few clusters each are not known: in simulations of 300
-    units of true reliability 0.50, with errors from 2, 4, 8 and 20 clusters, the mean
-    was estimated as 0.71, 0.61, 0.56 and 0.52, the squared correlation as 0.59, 0.55,
-    0.53 and 0.51; pool such errors first (`place_means`). The reliability of unit j is
+    ends. They are ratios to the errors: where these rest on f degrees of freedom, ends for
+    them come from the F distribution of :math:`Q` over its own with f below, and with equal
+    errors are those of ICC(1, k). Errors that rest on few clusters each are not known: in
+    simulations of 300 units of true reliability 0.50, with errors from 2, 4, 8 and 20
+    clusters, the mean was estimated as 0.71, 0.61, 0.56 and 0.52, the squared correlation as
+    0.59, 0.55, 0.53 and 0.51; pool such errors first
+    (`lgpi_research.methods.pooling.pooled_errors`). The reliability of unit j is
     :math:`\lambda_j = \tau^2/(\tau^2 + v_j)` [3]_; reported are the mean of
     :math:`\lambda_j` and :math:`\tau^2/(\tau^2 + \bar v)`. They agree if the
     :math:`v_j` are equal, and are then the intraclass correlation of means, ICC(2).
@@ -295,6 +302,8 @@ def unit_reliability(
     """
     if not 0 < level < 1:
         raise SpecError(f"level must lie between 0 and 1, got {level!r}.")
+    if error_df is not None and not error_df >= 1:
+        raise SpecError(f"error_df must be at least 1, got {error_df!r}.")
     y, errors = np.asarray(scores, dtype=np.float64), np.asarray(std_errors, dtype=np.float64)
     group = np.zeros(len(y)) if groups is None else np.asarray(groups).astype(str)
     _, codes, sizes = np.unique(group, return_inverse=True, return_counts=True)
@@ -315,8 +324,11 @@ def unit_reliability(
 
     tail = (1 - level) / 2
     tau2 = falling_root(spread, float(df))
-    ends = (falling_root(spread, float(stats.chi2.isf(t, df))) for t in (tail, 1 - tail))
-    low, high = ends
+    low, high = (falling_root(spread, float(stats.chi2.isf(t, df))) for t in (tail, 1 - tail))
+    least, most = low, high
+    if error_df is not None:
+        law = stats.f(df, error_df, scale=df)
+        least, most = (falling_root(spread, float(law.isf(t))) for t in (tail, 1 - tail))
     each = tau2 / (tau2 + v)
 
     def mean_of(variance: float) -> float:
@@ -332,9 +344,9 @@ def unit_reliability(
         moment_variance=float(size - np.square(errors).mean()),
         each=each,
         mean=mean_of(tau2),
-        mean_ci=(mean_of(low), mean_of(high)),
+        mean_ci=(mean_of(least), mean_of(most)),
         squared_correlation=squared(tau2),
-        squared_correlation_ci=(squared(low), squared(high)),
+        squared_correlation_ci=(squared(least), squared(most)),
         df=df,
         truncated=spread(0.0) <= df,
     )

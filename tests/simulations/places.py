@@ -27,8 +27,11 @@ def conditions() -> Iterator[Condition]:
     yield condition(20, 0, 0.06)
     for share in (0.02, 0.06, 0.25):
         yield condition(60, 0, share)
-    for psus in (1, 4, 20):
-        yield condition(60, psus, 0.06)
+    yield condition(60, 1, 0.06)
+    for psus in (4, 20):
+        for places in (20, 60, 200):
+            yield condition(places, psus, 0.06)
+    yield condition(200, 0, 0.06)
 
 
 @dataclass(frozen=True, eq=False)
