@@ -151,7 +151,7 @@ def reliability(
         str, typer.Option(help="alpha,omega,lambda2,ordinal_alpha,… ; alpha,omega if absent.")
     ] = "",
     interval: Annotated[
-        str, typer.Option(help="Shown: jackknife, rao_wu, bootstrap or feldt.")
+        str, typer.Option(help="Shown: jackknife, directional, rao_wu, bootstrap or feldt.")
     ] = "jackknife",
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
     missing: Annotated[

@@ -15,6 +15,7 @@ from lgpi_research.blocks import fold_blocks
 from lgpi_research.errors import DataError, MethodError, Problems, SpecError, listing
 from lgpi_research.methods import guttman, onefactor, ordinal  # noqa: F401  register coefficients
 from lgpi_research.methods.consistency import Spread, correlation, feldt_interval
+from lgpi_research.methods.directional import directional_interval, stretch_of
 from lgpi_research.methods.jackknife import jackknife_interval
 from lgpi_research.methods.polychoric import PairCounts
 from lgpi_research.methods.replicates import delete_one, rao_wu, strata_sizes
@@ -30,6 +31,7 @@ __all__ = [
     "coefficient_rows",
     "consistent_scales",
     "dimension_of",
+    "directional_t",
     "item_problems",
     "jackknife_t",
     "named_coefficients",
@@ -40,6 +42,7 @@ Floats = npt.NDArray[np.float64]
 
 INTERVALS = {
     "jackknife": "jackknife-t",
+    "directional": "directional bootstrap",
     "rao_wu": "Rao-Wu bootstrap-t",
     "bootstrap": "PSU percentile bootstrap",
     "feldt": "Feldt (assumes independent respondents)",
@@ -66,17 +69,26 @@ class Coefficient:
         Takes a `Spread`, or `PairCounts`.
     needs : {"variances", "covariance", "pair counts"}
         What must have been kept of the answers.
+    smooth : bool
+        Whether the jackknife holds for it: not for the largest of several estimates, whose
+        default interval is "directional".
     """
 
     name: str
     function: Function
     needs: str
+    smooth: bool = True
+
+    @property
+    def default_interval(self) -> str:
+        """Key of `INTERVALS`."""
+        return "jackknife" if self.smooth else "directional"
 
 
 def named_coefficients(methods: Sequence[str | Method]) -> list[Coefficient]:
     """Return coefficients by name, with their options bound; each once.
 
-    A function that is not registered is taken to need covariances.
+    A function that is not registered is taken to need covariances, and to be smooth.
 
     Raises
     ------
@@ -96,11 +108,11 @@ def named_coefficients(methods: Sequence[str | Method]) -> list[Coefficient]:
         except SpecError as error:
             problems.add(str(error))
             continue
-        needs = "covariance"
+        facts: Mapping[str, Any] = {"needs": "covariance"}
         if isinstance(method, str | Method):
-            needs = entry("coefficient", getattr(method, "name", str(method))).facts["needs"]
+            facts = entry("coefficient", getattr(method, "name", str(method))).facts
         name = describe(method)
-        found[name] = Coefficient(name, function, needs)
+        found[name] = Coefficient(name, function, **facts)
     problems.raise_any(SpecError)
     return list(found.values())
 
@@ -131,6 +143,7 @@ def replicate_coefficients(
     *,
     kind: str,
     n_draws: int = 0,
+    stretch: float = 1.0,
     seed: int = 0,
     n_jobs: int | None = None,
 ) -> dict[tuple[str, str], Floats]:
@@ -146,6 +159,8 @@ def replicate_coefficients(
         Rescaled bootstrap of PSUs, or leaving out one PSU at a time.
     n_draws : int
         Draws of the bootstrap; more draws extend fewer.
+    stretch : float, default 1
+        How many times the deviations of the draws from the whole are stretched.
     seed : int
         Seed of the bootstrap.
     n_jobs : int or None
@@ -161,9 +176,11 @@ def replicate_coefficients(
     MethodError
         If a stratum has one PSU and the moments refuse that.
     """
+    if not wanted:
+        return {}
     codes, sizes = strata_sizes(moments.strata, lonely=moments.lonely)
     n = n_draws if kind == "bootstrap" else int((sizes[codes] > 1).sum())
-    work = _Replicates(moments, wanted, kind, seed, n)
+    work = _Replicates(moments, wanted, kind, stretch, seed, n)
     # Each block fills its own part of an array of zeros, so that adding blocks joins them.
     sums = fold_blocks(work, n, n_jobs=n_jobs, label=kind)
     return {key: sums[str(number)] for number, key in enumerate(wanted)}
@@ -176,6 +193,7 @@ class _Replicates:
     moments: Moments
     wanted: Wanted
     kind: str
+    stretch: float
     seed: int
     n: int
 
@@ -192,27 +210,32 @@ class _Replicates:
             end = min(start + _SLICE, size)
             if left_out is None:
                 # Slices are drawn and multiplied whole, and cut afterwards.
-                sums = self.moments.replicate(rao_wu(rng, strata, _SLICE, lonely=lonely))
+                drawn = rao_wu(rng, strata, _SLICE, lonely=lonely)
+                if self.stretch != 1:
+                    drawn = 1 + self.stretch * (drawn - 1)
+                sums = self.moments.replicate(drawn)
             else:
                 sums = left_out[start:end]
-            known: dict[str, Spread | PairCounts] = {}
-            for number, ((scale, _), function) in enumerate(self.wanted.items()):
-                if self.moments.scale(scale).needs == "pair counts":
-                    part = self._of_pairs(scale, function, sums)
-                else:
-                    if scale not in known:
-                        known[scale] = self.moments.spread(scale, sums)
-                    part = function(known[scale])
-                found[str(number)][first + start : first + end] = part[: end - start]
+            for key, values in self._estimates(sums).items():
+                found[key][first + start : first + end] = values[: end - start]
         return found
 
-    def _of_pairs(self, scale: str, function: Function, sums: Floats) -> Floats:
-        """Return a coefficient of pair counts, some replicates at a time to bound memory."""
-        parts = [
-            function(self.moments.pair_counts(scale, sums[start : start + _PAIR_SLICE]))
-            for start in range(0, len(sums), _PAIR_SLICE)
-        ]
-        return np.concatenate(parts)
+    def _estimates(self, sums: Floats) -> dict[str, Floats]:
+        """Return each coefficient in some replicates, those of a scale from the same data."""
+        found = {str(number): np.empty(len(sums)) for number in range(len(self.wanted))}
+        for scale in dict.fromkeys(scale for scale, _ in self.wanted):
+            pairs = self.moments.scale(scale).needs == "pair counts"
+            step = _PAIR_SLICE if pairs else _SLICE
+            for start in range(0, len(sums), step):
+                rows = slice(start, start + step)
+                data: Spread | PairCounts
+                data = (self.moments.pair_counts if pairs else self.moments.spread)(
+                    scale, sums[rows]
+                )
+                for number, ((of, _), function) in enumerate(self.wanted.items()):
+                    if of == scale:
+                        found[str(number)][rows] = function(data)
+        return found
 
 
 def check_items(moments: Moments) -> None:
@@ -325,20 +348,35 @@ def coefficient_rows(
                     )
     if not wanted:
         return [], notes
-    left_out, drawn = (
-        replicate_coefficients(
-            moments, wanted, kind=kind, n_draws=n_draws, seed=seed, n_jobs=n_jobs
-        )
-        for kind in ("jackknife", "bootstrap")
+    smooth = {c.name for c in coefficients if c.smooth}
+    left_out = replicate_coefficients(
+        moments,
+        {key: function for key, function in wanted.items() if key[1] in smooth},
+        kind="jackknife",
+        n_jobs=n_jobs,
     )
+    draws: dict[str, Any] = {"n_draws": n_draws, "seed": seed, "n_jobs": n_jobs}
+    drawn = replicate_coefficients(moments, wanted, kind="bootstrap", **draws)
+    stretched: dict[tuple[str, str], Floats] = {}
+    for scale in consistent_scales(moments):
+        of_scale = {k: f for k, f in wanted.items() if k[0] == scale.name and k not in left_out}
+        stretch = stretch_of(moments.n_least(scale.name))
+        stretched |= replicate_coefficients(
+            moments, of_scale, kind="bootstrap", stretch=stretch, **draws
+        )
     rows: list[dict[str, Any]] = []
     for key, estimate in points.items():
         scale = moments.scale(key[0])
         found = {
-            "jackknife": jackknife_t(moments, key[0], estimate, left_out[key], level),
             "rao_wu": _bootstrap_t(moments, key[0], estimate, drawn[key], level),
             "bootstrap": _percentiles(drawn[key], level),
         }
+        if key in left_out:
+            ends = jackknife_t(moments, key[0], estimate, left_out[key], level)
+            found = {"jackknife": ends, **found}
+        else:
+            ends = directional_t(moments, key[0], estimate, stretched[key], level)
+            found = {"directional": ends, **found}
         if key[1] == "alpha":
             found["feldt"] = _feldt(moments, key[0], estimate, level)
         shared = {
@@ -362,7 +400,7 @@ def coefficient_rows(
             }
             for kind, (std_error, low, high, df) in found.items()
         )
-        notes.extend(_failures(key, left_out[key], drawn[key]))
+        notes.extend(_failures(key, left_out.get(key), drawn[key], stretched.get(key)))
     return rows, notes
 
 
@@ -426,6 +464,47 @@ def jackknife_t(
     return error, 1 - math.exp(high), 1 - math.exp(low), used
 
 
+def directional_t(
+    moments: Moments, scale: str, estimate: float, replicates: Floats, level: float
+) -> Ends:
+    """Return standard error and interval of a coefficient that is a maximum.
+
+    The interval is that of `lgpi_research.methods.directional.directional_interval`, on the
+    scale of log(1 - coefficient).
+
+    Parameters
+    ----------
+    moments : Moments
+        Sums of the survey.
+    scale : str
+        The scale that the coefficient is of.
+    estimate : float
+        The coefficient.
+    replicates : ndarray of shape (n_draws,)
+        The coefficient in draws whose deviations are stretched as
+        `lgpi_research.methods.directional.stretch_of` says of the respondents
+        (`replicate_coefficients`).
+    level : float
+        Level of the interval.
+
+    Returns
+    -------
+    tuple of float
+        Standard error, lower end, upper end, degrees of freedom; NaN if fewer than half of
+        the draws have an answer below 1.
+    """
+    valid = np.where(replicates < 1, replicates, np.nan)
+    df = _answering_df(moments, scale)
+    if estimate >= 1 or df < 1 or np.isfinite(valid).sum() < max(2, len(valid) / 2):
+        return _NONE
+    stretch = stretch_of(moments.n_least(scale))
+    _, low, high = directional_interval(
+        math.log1p(-estimate), np.log1p(-valid), stretch, df, level=level
+    )
+    error = float(np.nanstd(valid, ddof=1)) / stretch
+    return error, 1 - math.exp(high), 1 - math.exp(low), float(df)
+
+
 def _answering_df(moments: Moments, scale: str) -> int:
     """Return PSUs less strata, counting those PSUs that have answers and company."""
     codes, sizes = strata_sizes(moments.strata, lonely=moments.lonely)
@@ -471,21 +550,25 @@ def _feldt(moments: Moments, scale: str, estimate: float, level: float) -> Ends:
     return math.nan, float(low), float(high), float(n - 1)
 
 
-def _failures(key: tuple[str, str], left_out: Floats, drawn: Floats) -> list[str]:
+def _failures(
+    key: tuple[str, str], left_out: Floats | None, drawn: Floats, stretched: Floats | None
+) -> list[str]:
     """Say how many replicates had no answer, and what that means."""
     notes, name = [], f"{dimension_of(key[0])}: {key[1]}"
-    missing = int((~(left_out < 1)).sum())
-    if missing:
+    missing = 0 if left_out is None else int((~(left_out < 1)).sum())
+    if left_out is not None and missing:
         notes.append(
             f"{name} has no jackknife interval: {missing} of {len(left_out)} samples without one "
             "cluster have no proper solution."
         )
-    missing = int((~np.isfinite(drawn)).sum())
-    if missing:
+    for kind, draws in (("bootstrap", drawn), ("stretched bootstrap", stretched)):
+        missing = 0 if draws is None else int((~np.isfinite(draws)).sum())
+        if draws is None or not missing:
+            continue
         rest = "the interval rests on the others"
-        if missing > len(drawn) / 2:
+        if missing > len(draws) / 2:
             rest = "too many for an interval"
         notes.append(
-            f"{name} has no proper solution in {missing} of {len(drawn)} bootstrap draws; {rest}."
+            f"{name} has no proper solution in {missing} of {len(draws)} {kind} draws; {rest}."
         )
     return notes

@@ -139,14 +139,16 @@ def aggregator(name: str, *, batched: bool = True, link: Link | None = None) -> 
     return _register("aggregator", name, batched=batched, link=link)
 
 
-def coefficient(name: str, *, needs: str) -> Decorator:
+def coefficient(name: str, *, needs: str, smooth: bool = True) -> Decorator:
     """Register ``(sums, *, …) -> estimates (…)`` under `name`.
 
     `needs` is ``"variances"`` or ``"covariance"``, the sums that the coefficient is a
     function of (`lgpi_research.moments.Moments`), or ``"pair counts"``, how often ordered
-    answers were given together (`lgpi_research.methods.polychoric.PairCounts`).
+    answers were given together (`lgpi_research.methods.polychoric.PairCounts`). One that is
+    the largest of several estimates is not `smooth`: it gets the interval of maxima
+    (`lgpi_research.methods.directional`) in the place of the jackknife's.
     """
-    return _register("coefficient", name, needs=needs)
+    return _register("coefficient", name, needs=needs, smooth=smooth)
 
 
 def estimator(name: str) -> Decorator:

@@ -311,15 +311,21 @@ class Reliability(Result, kind="reliability"):
             }
             listed = ", ".join(cited.get(name, name) for name in told["coefficients"])
             used = "complete" if told["missing"] == "listwise" else "pairwise complete"
+            maxima = ""
+            if (self.frame["interval"] == INTERVALS["directional"]).any():
+                maxima = (
+                    ", and, of coefficients that are the largest of several values, those of the "
+                    "numerical delta method with bootstrap draws of clusters [@HongLi2018]"
+                )
             said.append(
                 f"Internal consistency was estimated from {used} answers by {listed}. Intervals "
                 f"at {100 * told['level']:.0f} % are those of the jackknife that leaves out one "
                 "cluster at a time, corrected for bias, with t on the scale of "
                 "log(1 - coefficient) and no more degrees of freedom than the clusters that matter "
-                "[@JohnsonRust1992]; beside them stand t intervals with the standard error of "
-                f"{told['n_draws']:,} rescaled bootstrap draws of clusters [@RaoWu1988], their "
-                "percentiles and, for alpha, "
-                "Feldt's interval, which supposes independent respondents [@Feldt1987]."
+                f"[@JohnsonRust1992]{maxima}; beside them stand t intervals with the standard "
+                f"error of {told['n_draws']:,} rescaled bootstrap draws of clusters [@RaoWu1988], "
+                "their percentiles and, for alpha, Feldt's interval, which supposes independent "
+                "respondents [@Feldt1987]."
             )
         shown = set(self.frame["coefficient"])
         if MEAN in shown:
@@ -405,8 +411,9 @@ def assess_reliability(
         Groups to assess one by one beside the whole: a column of the survey, ``"place"``
         or ``"stratum"`` of Moments, or a label for each respondent (PSU of Moments). Those
         that cannot be assessed are left out by name.
-    interval : {"jackknife", "rao_wu", "bootstrap", "feldt"}, default "jackknife"
-        Which of the intervals, which are all computed, the summary shows.
+    interval : {"jackknife", "directional", "rao_wu", "bootstrap", "feldt"}
+        Which of the intervals, which are all computed, the summary shows; by default
+        "jackknife". Coefficients that are maxima have "directional" in its place.
     level : float, default 0.95
         Level of the intervals.
     n_draws : int, default 1000
@@ -445,7 +452,10 @@ def assess_reliability(
     :math:`1 - \exp(\log(1-\hat c) - b \pm t_\nu\, s)`, with s the jackknife standard
     error of :math:`\log(1-\hat c)` over PSUs within strata, b its bias, and :math:`\nu` at
     most PSUs less strata, fewer if a few PSUs dominate
-    (`lgpi_research.methods.jackknife.jackknife_interval`). The **Rao-Wu bootstrap-t** has no
+    (`lgpi_research.methods.jackknife.jackknife_interval`). Lambda 4, lambda 5 and the greatest
+    lower bound are the largest of several values, for which the jackknife is not valid; their
+    default is the **directional bootstrap**
+    (`lgpi_research.methods.directional.directional_interval`). The **Rao-Wu bootstrap-t** has no
     correction, takes s from the rescaled bootstrap of PSUs [1]_ and PSUs less strata as
     degrees of freedom; the **PSU percentile bootstrap** takes quantiles. **Feldt**'s interval
     of alpha [2]_ supposes independent respondents with equal weights; with pairwise covariances
@@ -485,7 +495,7 @@ def assess_reliability(
     correlations of dimensions, by PSUs (300: independent respondents) and share:
 
     ==================  ====  =======  =======  ========  ========
-    jackknife-t of      300   20, 0.1  20, 0.4  200, 0.1  200, 0.4
+    default of          300   20, 0.1  20, 0.4  200, 0.1  200, 0.4
     ==================  ====  =======  =======  ========  ========
     alpha               94.9  95.4     93.5     95.2      94.6
     omega               94.9  95.0     93.5     95.1      94.4
@@ -504,8 +514,9 @@ def assess_reliability(
     r, corrected        95.1  95.9     94.2     94.8      95.0
     ==================  ====  =======  =======  ========  ========
 
-    Lambda 4 and the greatest lower bound are too high in samples, and their intervals with
-    them, as is lambda 5 of equal items. `tests/simulations` makes these figures.
+    The estimates of lambda 4 and the greatest lower bound are too high in samples, so that
+    they lie near the upper end of their default intervals, and the others fall short.
+    `tests/simulations` makes these figures.
 
     For units with known standard errors, the reliability of their scores is estimated
     overall and within groups, as its mean over units and as the squared correlation of

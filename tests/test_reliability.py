@@ -13,11 +13,12 @@ from lgpi_research.coefficients import INTERVALS, replicate_coefficients
 from lgpi_research.errors import DataError, MethodError, SpecError
 from lgpi_research.indicators import Indicators
 from lgpi_research.methods.consistency import Spread, alpha, feldt_interval
+from lgpi_research.methods.guttman import lambda4
 from lgpi_research.methods.ordinal import ordinal_alpha
 from lgpi_research.methods.polychoric import PairCounts, polychoric
 from lgpi_research.methods.replicates import jackknife, rao_wu
 from lgpi_research.moments import Moments, Scale
-from lgpi_research.registry import use
+from lgpi_research.registry import resolve, use
 from lgpi_research.reliability import Reliability, assess_reliability
 from lgpi_research.results import load_result
 from lgpi_research.simulate import simulate_survey
@@ -99,6 +100,43 @@ def test_percentiles_by_hand(survey, found):
     assert_allclose(told["ci_low"], np.quantile(replicates, 0.025), rtol=1e-9)
     assert_allclose(told["ci_high"], np.quantile(replicates, 0.975), rtol=1e-9)
     assert_allclose(told["std_error"], replicates.std(ddof=1), rtol=1e-9)
+
+
+def test_maxima_have_the_directional_interval_by_hand(survey):
+    found = assess_reliability(survey, coefficients=["lambda4", "alpha"], n_draws=300, seed=0)
+    kinds = consistency(found).groupby("coefficient")["interval"].agg(list)
+    assert kinds["lambda4"] == [INTERVALS[k] for k in ("directional", "rao_wu", "bootstrap")]
+    assert INTERVALS["directional"] not in kinds["alpha"]
+    assert found.summary()["interval"].tolist()[:2] == [
+        INTERVALS["directional"],
+        INTERVALS["jackknife"],
+    ]
+    assert "numerical delta method" in found.methods_text()
+    moments = survey.moments()
+    rng = stream(0, "bootstrap", 0)
+    draws = np.concatenate([rao_wu(rng, moments.strata, 128) for _ in range(3)])[:300]
+    stretch = (480 / 20) ** 0.25
+    sums = moments.replicate(1 + stretch * (draws - 1))
+    estimate = float(lambda4(moments.spread("scale")))
+    replicates = lambda4(moments.spread("scale", sums))
+    moved = (np.log(1 - replicates) - np.log(1 - estimate)) / stretch
+    low, high = np.quantile(moved, [0.025, 0.975])
+    wider = stats.t.ppf(0.975, 38) / stats.norm.ppf(0.975)
+    told = row(found, "lambda4", "directional")
+    assert told["df"] == 38
+    assert_allclose(told["ci_low"], 1 - (1 - estimate) * np.exp(-wider * low), rtol=1e-9)
+    assert_allclose(told["ci_high"], 1 - (1 - estimate) * np.exp(-wider * high), rtol=1e-9)
+    assert_allclose(told["std_error"], replicates.std(ddof=1) / stretch, rtol=1e-9)
+    # A chosen split is smooth: the estimate of the best of several lies above the middle.
+    assert told["ci_high"] - told["estimate"] < told["estimate"] - told["ci_low"]
+
+
+def test_stretched_draws_without_an_answer_are_counted(survey):
+    small = survey.moments().among(np.arange(40) < 4)
+    found = assess_reliability(small, coefficients=["glb", "lambda5"], n_draws=200, seed=0)
+    told = [note for note in found.notes if "stretched bootstrap draws" in note]
+    assert len(told) == 1
+    assert "glb has no proper solution in" in told[0]
 
 
 def test_feldt_by_hand(found):
@@ -662,14 +700,15 @@ def test_rao_wu_interval_by_hand(survey, found):
 
 def coverage(n_psu: int, n_samples: int, n_draws: int = 1000) -> dict[str, float]:
     """Share of 95 % intervals that hold the true alpha of a clustered population."""
-    hits = dict.fromkeys(INTERVALS, 0)
+    kinds = [kind for kind in INTERVALS if kind != "directional"]
+    hits = dict.fromkeys(kinds, 0)
     for seed in range(n_samples):
         made = simulate_survey(n_psu, 1, 15, 6, place_share=0.2, psu_share=0.0, seed=seed)
         moments = made.survey.moments(list(made.survey.codebook.names))
         told = assess_reliability(
             moments, coefficients=["alpha"], n_draws=n_draws, seed=seed, n_jobs=1
         )
-        for kind in INTERVALS:
+        for kind in kinds:
             ends = row(told, "alpha", kind)
             hits[kind] += bool(ends["ci_low"] <= made.alpha <= ends["ci_high"])
     return {kind: count / n_samples for kind, count in hits.items()}
@@ -688,3 +727,24 @@ def test_jackknife_t_covers_at_length(n_psu):
     assert 0.93 <= found["jackknife"] <= 0.97
     assert found["feldt"] < 0.93
     assert found["bootstrap"] < found["jackknife"]
+
+
+def test_coefficients_of_pair_counts_share_the_correlations(survey, monkeypatch):
+    found = []
+
+    def counted(counts, **options):
+        found.append(counts.counts.shape[0] if counts.counts.ndim == 3 else 1)
+        return polychoric(counts, **options)
+
+    monkeypatch.setattr("lgpi_research.methods.ordinal.polychoric", counted)
+    moments = survey.moments(list(survey.codebook.names), needs="pair counts")
+    functions = {
+        ("all items", name): resolve("coefficient", name)
+        for name in ("ordinal_alpha", "ordinal_omega", "omega_categorical")
+    }
+    made = replicate_coefficients(moments, functions, kind="jackknife", n_jobs=1)
+    assert sum(found) == 40
+    monkeypatch.undo()
+    for key, function in functions.items():
+        alone = replicate_coefficients(moments, {key: function}, kind="jackknife", n_jobs=1)
+        assert_array_equal(alone[key], made[key])

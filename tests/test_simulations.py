@@ -21,9 +21,6 @@ from tests.simulations.population import Population, even_cuts, moments_of, skew
 
 COLUMNS = ["topic", "condition", "coefficient", "interval"]
 
-# Coefficients whose docstrings say in which conditions their default interval falls short.
-SHORT = {"lambda4", "lambda5", "glb"}
-
 QUICK = (
     ("consistency", "20 PSUs, share 0.1, items 0.1", 40),
     ("correlations", "20 PSUs, share 0.1", 60),
@@ -154,12 +151,13 @@ def test_every_condition_is_in_the_table(table):
 
 
 def test_default_intervals_hold_the_truth_as_often_as_they_say(table):
-    default = table[table["interval"] == INTERVALS["jackknife"]]
-    good = default[~default["coefficient"].isin(SHORT)]
-    assert len(good) > 150
-    outside = good[~good["coverage"].between(0.93, 0.97)]
+    kinds = [INTERVALS["jackknife"], INTERVALS["directional"]]
+    default = table[table["interval"].isin(kinds)]
+    assert not default.duplicated(["topic", "condition", "coefficient"]).any()
+    assert len(default) > 200
+    outside = default[~default["coverage"].between(0.93, 0.97)]
     assert outside.empty, outside[[*COLUMNS, "coverage"]].to_string()
-    assert (good["without_interval"] < 0.001).all()
+    assert (default["without_interval"] < 0.001).all()
 
 
 def test_intervals_of_places_hold_the_truth_as_often_as_they_say(table):

@@ -190,7 +190,9 @@ def _estimate(counts: PairCounts, empty_cell: float) -> tuple[Polychoric, Spread
             "this coefficient needs counts of pairs of answers, which moments do not hold: call it "
             "with PairCounts.from_answers(answers)."
         )
-    found = polychoric(counts, empty_cell=empty_cell)
+    if empty_cell not in counts.fits:  # several coefficients rest on the same correlations
+        counts.fits[empty_cell] = polychoric(counts, empty_cell=empty_cell)
+    found = counts.fits[empty_cell]
     root = found.smallest_root
     if root.ndim == 0 and not found.positive_definite:
         raise MethodError(

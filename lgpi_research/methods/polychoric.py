@@ -7,6 +7,7 @@ They are functions of how often each pair of answers to each pair of items was g
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,11 @@ class PairCounts:
 
     counts: Floats
     sizes: tuple[int, ...]
+
+    @cached_property
+    def fits(self) -> dict[float, Polychoric]:
+        """Correlations that were found, by what stood in for empty cells."""
+        return {}
 
     @classmethod
     def from_answers(

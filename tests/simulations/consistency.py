@@ -11,12 +11,14 @@ from lgpi_research.coefficients import (
     INTERVALS,
     Coefficient,
     coefficient_rows,
+    directional_t,
     jackknife_t,
     named_coefficients,
     replicate_coefficients,
 )
 from lgpi_research.errors import MethodError
 from lgpi_research.methods.consistency import Spread
+from lgpi_research.methods.directional import stretch_of
 from lgpi_research.moments import Moments
 from tests.simulations.condition import LEVEL, Condition, Found
 from tests.simulations.population import Population, even_cuts, skewed_cuts
@@ -35,7 +37,7 @@ OTHERS = (
     "lambda6",
     "average_r",
 )
-PAIRS = ("ordinal_alpha", "omega_categorical")
+PAIRS = ("ordinal_alpha", "ordinal_omega", "omega_categorical")
 STRATA = ((0.5, 0.4), (0.0, 0.3), (-0.3, 0.2), (-0.8, 0.1))  # mean of the trait, population share
 
 
@@ -84,7 +86,7 @@ def condition(
 ) -> Condition:
     """Return a condition.
 
-    Coefficients in `drawn` get every interval, those in `left_out` the jackknife's only, which
+    Coefficients in `drawn` get every interval, those in `left_out` the default one only, which
     are by default the others of covariances.
     """
     k = len(LOADINGS[loadings])
@@ -92,11 +94,15 @@ def condition(
     population = Population.of_traits(
         LOADINGS[loadings], cuts, share=share, item_share=item_share, strata=strata
     )
-    jackknifed = tuple(c for c in OTHERS if c not in drawn) if left_out is None else left_out
-    every = [(c, INTERVALS[kind]) for c in drawn for kind in ("jackknife", "rao_wu", "bootstrap")]
+    others = tuple(c for c in OTHERS if c not in drawn) if left_out is None else left_out
+    coefficients = named_coefficients((*drawn, *others))
+    every = [
+        (c.name, INTERVALS[kind])
+        for c in coefficients[: len(drawn)]
+        for kind in (c.default_interval, "rao_wu", "bootstrap")
+    ]
     if "alpha" in drawn:
         every.append(("alpha", INTERVALS["feldt"]))
-    coefficients = named_coefficients((*drawn, *jackknifed))
     return Condition(
         name,
         {
@@ -112,7 +118,7 @@ def condition(
             "per_psu": per_psu,
         },
         partial(truth_of, population, coefficients),
-        [*every, *((c, INTERVALS["jackknife"]) for c in jackknifed)],
+        [*every, *((c.name, INTERVALS[c.default_interval]) for c in coefficients[len(drawn) :])],
         partial(
             sample,
             population,
@@ -169,12 +175,14 @@ def sample(
     for needs in ("covariance", "pair counts"):
         wanted = [c for c in left_out if (c.needs == "pair counts") == (needs == "pair counts")]
         if wanted:
-            found.extend(jackknifed(moments(needs), wanted))
+            found.extend(by_default(moments(needs), wanted, rng))
     return found
 
 
-def jackknifed(moments: Moments, coefficients: list[Coefficient]) -> Iterator[Found]:
-    """Yield the jackknife intervals of those coefficients that have an answer."""
+def by_default(
+    moments: Moments, coefficients: list[Coefficient], rng: np.random.Generator
+) -> Iterator[Found]:
+    """Yield the default intervals of those coefficients that have an answer."""
     scale = moments.scale()
     pairs = scale.needs == "pair counts"
     data = moments.pair_counts() if pairs else moments.spread()
@@ -184,8 +192,24 @@ def jackknifed(moments: Moments, coefficients: list[Coefficient]) -> Iterator[Fo
             points[coefficient.name] = float(coefficient.function(data))
         except MethodError:
             continue
-    wanted = {(scale.name, c.name): c.function for c in coefficients if c.name in points}
-    made = replicate_coefficients(moments, wanted, kind="jackknife", n_jobs=1)
-    for (_, name), replicates in made.items():
+    smooth, maxima = (
+        {
+            (scale.name, c.name): c.function
+            for c in coefficients
+            if c.name in points and c.smooth == s
+        }
+        for s in (True, False)
+    )
+    left_out = replicate_coefficients(moments, smooth, kind="jackknife", n_jobs=1)
+    for (_, name), replicates in left_out.items():
         ends = jackknife_t(moments, scale.name, points[name], replicates, LEVEL)
         yield name, INTERVALS["jackknife"], points[name], ends[1], ends[2]
+    if not maxima:
+        return
+    stretched = replicate_coefficients(
+        moments, maxima, kind="bootstrap", n_draws=DRAWS, seed=int(rng.integers(2**32)), n_jobs=1,
+        stretch=stretch_of(moments.n_least(scale.name)),
+    )  # fmt: skip
+    for (_, name), replicates in stretched.items():
+        ends = directional_t(moments, scale.name, points[name], replicates, LEVEL)
+        yield name, INTERVALS["directional"], points[name], ends[1], ends[2]

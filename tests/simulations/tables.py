@@ -16,12 +16,12 @@ sys.path.insert(0, str(ROOT))
 
 import pandas as pd  # noqa: E402  after the path, for the modules below
 
-from lgpi_research.coefficients import INTERVALS  # noqa: E402
+from lgpi_research.coefficients import INTERVALS, named_coefficients  # noqa: E402
 from lgpi_research.units import MEAN, SHARE, SQUARED  # noqa: E402
 
 TABLE = Path(__file__).with_name("coverage.csv")
 
-BOOTSTRAPPED = ("jackknife", "rao_wu", "bootstrap")
+BOOTSTRAPPED = ("rao_wu", "bootstrap")
 OF_BOUNDS = (
     "300 respondents",
     "20 PSUs, share 0.4",
@@ -67,6 +67,7 @@ COEFFICIENTS = (
     "glb",
     "average_r",
     "ordinal_alpha",
+    "ordinal_omega",
     "omega_categorical",
 )
 
@@ -111,27 +112,30 @@ class Coverage:
 
     def shown(self) -> Iterator[Shown]:
         """Yield every table."""
-        names = [INTERVALS[kind] for kind in BOOTSTRAPPED]
+        default, others = INTERVALS["jackknife"], [INTERVALS[kind] for kind in BOOTSTRAPPED]
         of_alpha = [
             [
                 condition,
-                *(self.cell("coverage", "consistency", condition, "alpha", i) for i in names),
+                *(
+                    self.cell("coverage", "consistency", condition, "alpha", interval)
+                    for interval in (default, *others)
+                ),
                 self.cell("coverage", "consistency", condition, "alpha", INTERVALS["feldt"]),
             ]
             for condition in OF_ALPHA
         ]
-        short = ["jackknife-t", "Rao-Wu", "percentile"]
+        short = ["Rao-Wu", "percentile"]
         yield Shown(
             "reliability",
             "assess_reliability",
-            rst(["sample", *short, "Feldt"], of_alpha),
+            rst(["sample", "jackknife-t", *short, "Feldt"], of_alpha),
         )
-        default = INTERVALS["jackknife"]
         every = []
-        for name in COEFFICIENTS:
+        for coefficient in named_coefficients(COEFFICIENTS):
+            name, own = coefficient.name, INTERVALS[coefficient.default_interval]
             cells = [
                 [
-                    self.cell("coverage", "consistency", f"{part}{condition}", name, default)
+                    self.cell("coverage", "consistency", f"{part}{condition}", name, own)
                     for part in ("", "pairs, ")
                 ]
                 for condition, _ in OF_EVERY
@@ -143,19 +147,24 @@ class Coverage:
                 for condition, _ in OF_EVERY
             ]
             every.append([f"r, {kind}", *found])
-        head = ["jackknife-t of", *(label for _, label in OF_EVERY)]
+        head = ["default of", *(label for _, label in OF_EVERY)]
         yield Shown("reliability", "assess_reliability", rst(head, every))
+        own = INTERVALS["directional"]
         for bound in ("lambda4", "lambda5", "glb"):
             rows = [
                 [
                     condition,
-                    self.cell("bias", "consistency", condition, bound, default),
-                    *(self.cell("coverage", "consistency", condition, bound, i) for i in names),
+                    self.cell("bias", "consistency", condition, bound, own),
+                    *(
+                        self.cell("coverage", "consistency", condition, bound, interval)
+                        for interval in (own, *others)
+                    ),
                 ]
                 for condition in OF_BOUNDS
-                if ("consistency", condition, bound, default) in self.frame.index
+                if ("consistency", condition, bound, own) in self.frame.index
             ]
-            yield Shown("methods.guttman", bound, rst(["sample", "bias", *short], rows))
+            head = ["sample", "bias", "directional", *short]
+            yield Shown("methods.guttman", bound, rst(head, rows))
         yield Shown("units", "place_rows", self._of_places())
 
     def _of_places(self) -> tuple[str, ...]:
