@@ -17,6 +17,7 @@ from lgpi_research.methods.mixed_model import effects_of, prepare
 __all__ = ["variance_interval"]
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 Criterion = Callable[[Floats], tuple[float, Floats]]
 MOST_DOUBLINGS = 60
@@ -24,6 +25,9 @@ MOST_DOUBLINGS = 60
 MOST_STARTS = 10
 
 _CLOSE = 1e-4  # what a minimum of the deviance may lack
+_NEAR = 0.03  # relative standard deviation so near to 0 that the deviance is flat about it
+_AWAY = 0.1  # where a search begins that is to leave 0
+_WIDEST = 12.0  # how far the log of the residual variance may go from where it is lowest
 
 
 def variance_interval(
@@ -95,8 +99,10 @@ def variance_interval(
     return _effect_interval(fit, term, effect, allowed)
 
 
-def _lowest(criterion: Criterion, start: Floats) -> tuple[float, Floats]:
-    """Return the minimum of the criterion near a start."""
+def _lowest(
+    criterion: Criterion, start: Floats, limits: list[tuple[float, float]]
+) -> tuple[float, Floats] | None:
+    """Return the minimum of the criterion near a start, None if there is none."""
     for _ in range(MOST_STARTS):
         try:
             found = optimize.minimize(
@@ -104,6 +110,7 @@ def _lowest(criterion: Criterion, start: Floats) -> tuple[float, Floats]:
                 start,
                 jac=True,
                 method="L-BFGS-B",
+                bounds=limits,
                 options={"ftol": 1e-12, "gtol": 1e-6, "maxiter": 500, "maxls": 40},
             )
         except np.linalg.LinAlgError:
@@ -113,22 +120,44 @@ def _lowest(criterion: Criterion, start: Floats) -> tuple[float, Floats]:
         # has seen little where it ended at once, and begins again.
         if float(slope @ (found.hess_inv @ slope)) / 2 <= _CLOSE:
             return float(found.fun), start
-    raise MethodError("the profiled likelihood has no maximum at a value of the interval.")
+    return None
 
 
 class _Profile:
-    """The deviance as a function of one parameter, each minimum the next one's start."""
+    """The deviance as a function of one parameter, each minimum the next one's start.
 
-    def __init__(self, at: Callable[[float], Criterion], start: Floats, allowed: float) -> None:
+    A standard deviation of 0 is stationary wherever the others are, so that a search which
+    begins there does not see that it should grow; `sizes` says which parameters these are.
+    """
+
+    def __init__(
+        self, at: Callable[[float], Criterion], start: Floats, sizes: Bools, allowed: float
+    ) -> None:
         self.at = at
-        self.start = start
+        self.optimum = self.start = start
+        self.sizes = sizes
+        self.limits = [(-np.inf, np.inf)] * len(start)
         self.lowest = 0.0
         self.allowed = allowed
 
     def __call__(self, value: float) -> float:
         """Return the deviance above the minimum and what is allowed."""
-        deviance, self.start = _lowest(self.at(value), self.start)
+        criterion = self.at(value)
+        # The last value may have been far off; the optimum is near to all.
+        found = self._ends(criterion, self.start) or self._ends(criterion, self.optimum)
+        if not found:
+            raise MethodError("the profiled likelihood has no maximum at a value of the interval.")
+        deviance, self.start = min(found, key=lambda end: end[0])
         return deviance - self.lowest - self.allowed
+
+    def _ends(self, criterion: Criterion, start: Floats) -> list[tuple[float, Floats]]:
+        """Return the minima near a start, and near it where nothing is almost 0."""
+        starts = [start]
+        small = self.sizes & (np.abs(start) < _NEAR)
+        if small.any():
+            starts.append(np.where(small, _AWAY, start))
+        ends = [_lowest(criterion, begin, self.limits) for begin in starts]
+        return [end for end in ends if end is not None]
 
     def end(self, inside: float, step: Callable[[float], float]) -> float:
         """Return where the deviance reaches what is allowed, going by `step` from `inside`."""
@@ -159,7 +188,7 @@ def _residual_interval(fit: MixedFit, allowed: float) -> tuple[float, float]:
         return criterion
 
     sd = float(np.sqrt(fit.residual_variance)) / fit.given.scale
-    profile = _Profile(at, fit.theta, allowed)
+    profile = _Profile(at, fit.theta, _sizes(model), allowed)
     profile.lowest = evaluate(model, fit.theta, 2 * float(np.log(sd))).deviance
     ends = profile.end(sd, lambda x: x / 1.2), profile.end(sd, lambda x: x * 1.2)
     return ends[0] * fit.given.scale, ends[1] * fit.given.scale
@@ -195,7 +224,13 @@ def _effect_interval(fit: MixedFit, term: int, effect: int, allowed: float) -> t
         return lambda free: _pinned(model, first, sd, free)
 
     log_variance = 2 * float(np.log(np.sqrt(variance) / given.scale))
-    profile = _Profile(at, np.append(np.delete(theta, first), log_variance), allowed)
+    profile = _Profile(
+        at,
+        np.append(np.delete(theta, first), log_variance),
+        np.append(np.delete(_sizes(model), first), False),
+        allowed,
+    )
+    profile.limits[-1] = (log_variance - _WIDEST, max(log_variance, 0.0) + _WIDEST)
     profile.lowest = evaluate(model, theta, log_variance).deviance
     sd = float(np.sqrt(covariances[term][0, 0])) / size
     begin = profile.start
@@ -204,8 +239,14 @@ def _effect_interval(fit: MixedFit, term: int, effect: int, allowed: float) -> t
         profile.start = begin
         low = float(optimize.brentq(profile, 0.0, sd, xtol=1e-7 * sd, rtol=1e-7))
     profile.start = begin
-    high = profile.end(max(sd, 0.05 * float(np.exp(log_variance / 2))), lambda x: x * 1.4)
+    least = 0.05 * float(np.exp(log_variance / 2))
+    high = profile.end(sd, lambda x: max(x * 1.4, least))
     return low * size, high * size
+
+
+def _sizes(model: Model) -> Bools:
+    """Return which free entries of the factors stand on a diagonal."""
+    return np.concatenate([rows == columns for rows, columns in model.entries])
 
 
 def _pinned(model: Model, first: int, sd: float, free: Floats) -> tuple[float, Floats]:

@@ -113,6 +113,97 @@ def test_a_variance_of_zero_has_an_upper_end():
     assert 0.01 < high < 0.5
 
 
+def test_an_upper_end_far_below_the_residual_is_found():
+    # 2,000 groups of 100: even a variance of a thousandth of the residual one is refuted.
+    group = np.repeat(np.arange(2000), 100)
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(2000, 100))
+    noise -= noise.mean(axis=1, keepdims=True)
+    means = rng.normal(size=2000)
+    means = (means - means.mean()) / means.std(ddof=1)
+    for excess in (0.0, 0.01):
+        # Means vary by residual variance / size, as if groups did not differ, and a bit more.
+        within = (noise**2).sum() / (2000 * 99)
+        spread = np.sqrt(within / 100) * (1 + excess)
+        y = (noise + spread * means[:, None]).ravel()
+        fit = fit_mixed(y, np.ones((len(y), 1)), [RandomTerm(group)])
+        low, high = variance_interval(fit)
+        ssb, ssw = 100 * 1999 * spread**2, 2000 * 99 * within
+
+        def deviance(between, log_within, ssb=ssb, ssw=ssw):
+            inner = np.exp(log_within)
+            top = inner + 100 * between
+            return 1999 * np.log(top) + ssb / top + 2000 * 99 * log_within + ssw / inner
+
+        def profile(sd, deviance=deviance):
+            return optimize.minimize_scalar(
+                lambda log: deviance(sd**2, log), bounds=(-0.5, 0.5), method="bounded",
+                options={"xatol": 1e-12},
+            ).fun  # fmt: skip
+
+        lowest = profile(np.sqrt(fit.covariances[0][0, 0]))
+        assert low == 0
+        assert np.sqrt(fit.covariances[0][0, 0]) < high < 0.05
+        assert_allclose(profile(high) - lowest, stats.chi2.ppf(0.95, 1), rtol=1e-4)
+
+
+def dense_profile(y, X, design, size, pinned):
+    """Return the restricted deviance with one variance given, minimised over the others.
+
+    The variances themselves are searched, of which 0 is an ordinary bound.
+    """
+
+    def deviance(free):
+        variances = np.insert(free, *pinned) if pinned else free
+        V = sum(v * Z @ Z.T for v, Z in zip(variances, design, strict=True))
+        inverse = np.linalg.inv(V)
+        inner = X.T @ inverse @ X
+        left = y - X @ np.linalg.solve(inner, X.T @ inverse @ y)
+        return np.linalg.slogdet(V)[1] + np.linalg.slogdet(inner)[1] + left @ inverse @ left
+
+    k = size - (pinned is not None)
+    lower = np.zeros(k)
+    lower[-1] = 1e-6
+    if pinned is not None and pinned[0] == size - 1:
+        lower[-1] = 0
+    return min(
+        optimize.minimize(
+            deviance, np.full(k, start), method="L-BFGS-B",
+            bounds=[(b, None) for b in lower], options={"ftol": 1e-14, "gtol": 1e-7},
+        ).fun
+        for start in (0.2, 0.7)
+    )  # fmt: skip
+
+
+def test_other_variances_at_0_grow_where_the_given_one_leaves_them_room():
+    rng = np.random.default_rng(0)
+    place, person = np.repeat(np.arange(8), 12), np.repeat(np.arange(32), 3)
+    y = rng.normal(size=96) + 0.8 * rng.normal(size=32)[person]
+    X = np.ones((96, 1))
+    fit = fit_mixed(y, X, [RandomTerm(place, name="place"), RandomTerm(person)])
+    assert fit.singular == ("place",)
+    design = [np.eye(8)[place], np.eye(32)[person], np.eye(96)]
+    lowest = dense_profile(y, X, design, 3, None)
+    for term, at in ((1, 1), (None, 2)):
+        for end in variance_interval(fit, term):
+            gap = dense_profile(y, X, design, 3, (at, end**2)) - lowest
+            assert_allclose(gap, stats.chi2.ppf(0.95, 1), atol=1e-3)
+
+
+def test_a_search_that_goes_far_comes_back():
+    # Beside the value 0 of a standard deviation the next one's search set out far away.
+    rng = np.random.default_rng(8)
+    rows, columns = rng.integers(0, 5, 20), rng.integers(0, 4, 20)
+    y = 5 * rng.normal(size=5)[rows] + rng.normal(size=4)[columns] + rng.normal(size=20)
+    X = np.ones((20, 1))
+    fit = fit_mixed(y, X, [RandomTerm(rows), RandomTerm(columns)])
+    design = [np.eye(5)[rows], np.eye(4)[columns], np.eye(20)]
+    lowest = dense_profile(y, X, design, 3, None)
+    for end in variance_interval(fit):
+        gap = dense_profile(y, X, design, 3, (0, end**2)) - lowest
+        assert_allclose(gap, stats.chi2.ppf(0.95, 1), atol=1e-3)
+
+
 def test_what_does_not_exist_is_said():
     y, group = simulate(np.random.default_rng(4))
     fit = fit_mixed(y, np.ones((72, 1)), [RandomTerm(group)])
