@@ -415,8 +415,12 @@ def cut_score_dependability(
         \Phi(\lambda) = \frac{\sigma^2_\tau + m^2}{\sigma^2_\tau + m^2 + \sigma^2_\Delta},
         \quad m^2 = \max\{(\bar X - \lambda)^2 - \hat\sigma^2(\bar X), 0\},
 
-    where :math:`\hat\sigma^2(\bar X) = (\sigma^2_\tau + \sigma^2_\delta)/n_o +
-    \sigma^2_\Delta - \sigma^2_\delta` with the sizes given and the study's number of objects.
+    where :math:`\hat\sigma^2(\bar X) = \sum_\alpha \sigma^2_\alpha / (d_\alpha n_\alpha)` over
+    all effects but those of fixed facets only: :math:`d_\alpha` is the number of conditions
+    given, as in `decide`, and :math:`n_\alpha` the number of levels in the study of what
+    :math:`\alpha` shares with the object and its nests, 1 if nothing. For an object that is not
+    nested this is :math:`(\sigma^2_\tau + \sigma^2_\delta)/n_o + \sigma^2_\Delta -
+    \sigma^2_\delta`.
 
     References
     ----------
@@ -434,14 +438,22 @@ def cut_score_dependability(
     """
     design = components.design
     found = decide(design, components.variances, sizes, object_, fixed)
-    universe, relative, absolute = (
-        float(part)
-        for part in (found.universe_variance, found.relative_error, found.absolute_error)
+    own = design.closure([object_])
+    levels = dict(zip([e.facets for e in design.effects], components.levels, strict=True))
+    levels[frozenset()] = 1
+    of_mean = sum(
+        float(variance / met) / levels[effect.facets & own]
+        for effect, variance, met, kind in zip(
+            design.effects,
+            components.variances,
+            _divisors(design, sizes, object_),
+            roles(design, object_, fixed),
+            strict=True,
+        )
+        if kind != "constant"
     )
-    n = components.levels[_place(design, object_)]
-    of_mean = (universe + relative) / n + absolute - relative
-    universe += max((components.mean - cut) ** 2 - of_mean, 0.0)
-    return universe / (universe + absolute)
+    universe = float(found.universe_variance) + max((components.mean - cut) ** 2 - of_mean, 0.0)
+    return universe / (universe + float(found.absolute_error))
 
 
 def costs_of(
@@ -481,13 +493,14 @@ def costs_of(
     own = design.closure([object_])
     paid: list[tuple[frozenset[str], float]] = []
     for text, cost in unit_costs.items():
-        names: tuple[str, ...] = (text,) if text in design.facets else ()
-        if not names:
-            try:
-                names = parse_design(text).facets
-            except SpecError as error:
-                problems.extend(error.problems)
-                continue
+        try:
+            names = (text,) if text in design.facets else parse_design(text).facets
+        except SpecError:
+            problems.add(
+                f"{text}: is no facet, and no combination such as 'person x item'; there are "
+                f"{', '.join(design.facets)}.{nearest(text, design.facets)}"
+            )
+            continue
         strange = [name for name in names if name not in design.facets]
         if strange:
             problems.add(
@@ -502,7 +515,8 @@ def costs_of(
     shape = np.broadcast_shapes(*(grid.shape for grid in grids.values()))
     total = np.zeros(shape)
     for met, cost in paid:
-        total = total + cost * prod((grids[name] for name in met), start=np.array(1.0))
+        counts = (grids[name] for name in design.facets if name in met)
+        total = total + cost * prod(counts, start=np.array(1.0))
     return total
 
 

@@ -218,6 +218,27 @@ def test_a_cut_score_far_from_the_mean_is_easier_to_decide():
     )
 
 
+def test_the_mean_of_nested_objects_varies_with_what_nests_them():
+    table = simulate(np.random.default_rng(9), "(q : p) x i", (10, 5, 3), [2, 0.5, 0.5, 0.4, 1])
+    found = study(table, "(q : p) x i")
+    place, item, person, both, rest = found.variances
+    # Of the 5 places and 50 persons of the study, and 4 items.
+    of_mean = place / 5 + item / 4 + person / 50 + both / (5 * 4) + rest / (50 * 4)
+    squared = 3.0**2 - of_mean
+    universe, absolute = place + person, (item + both + rest) / 4
+    assert_allclose(
+        cut_score_dependability(found, {"i": 4}, "q", found.mean - 3),
+        (universe + squared) / (universe + squared + absolute),
+    )
+    fixed = place / 5 + person / 50 + both / (5 * 4) + rest / (50 * 4)  # 10 q a p, all 4 items
+    squared, universe = 3.0**2 - fixed, place + both / 4
+    error = person / 10 + rest / 40
+    assert_allclose(
+        cut_score_dependability(found, {"i": 4, "q": 10}, "p", found.mean + 3, ["i"]),
+        (universe + squared) / (universe + squared + error),
+    )
+
+
 def test_costs_count_what_one_object_meets():
     sizes = {"person": np.array([[5], [10]]), "item": np.array([2, 4])}
     found = costs_of(NESTED, {"place": 100, "person": 7, "item x person": 0.5}, sizes, "place")
@@ -227,6 +248,8 @@ def test_costs_count_what_one_object_meets():
     with pytest.raises(SpecError) as caught:
         costs_of(NESTED, {"coder": 1, "item": -1, "person x": 2, "item x coder": 1}, sizes, "place")
     assert len(caught.value.problems) == 4
+    with pytest.raises(SpecError, match=r"persn: is no facet.*Did you mean 'person'"):
+        costs_of(NESTED, {"persn": 10}, sizes, "place")
 
 
 @given(st.lists(st.booleans(), min_size=24, max_size=24))
