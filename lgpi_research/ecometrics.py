@@ -36,10 +36,11 @@ _TIED = 1e-6  # share of the whole below which a variance counts as none
 class EcometricScores(Result, kind="ecometrics"):
     """Scores of places by a model of items within persons within places.
 
-    ``frame`` has one row a place: ``unit``, ``score``, ``std_error``, ``reliability``,
-    ``predicted`` (drawn towards the mean: for reporting, unfit for a regression), ``n_used``
-    (persons) and ``n_answers``. ``details`` has the variances of places, persons and answers
-    with intervals and shares, both summaries of reliability, that of persons, and the items.
+    ``frame`` has one row a place: ``unit``, ``score`` and its ``std_error`` in the units of
+    the answers, ``reliability``, ``predicted`` (drawn towards the mean: for reporting, unfit
+    for a regression), ``n_used`` (persons) and ``n_answers``. ``details`` has the variances of
+    places, persons and answers with intervals and shares, both summaries of reliability, that
+    of persons, and the items.
     """
 
     def headline(self) -> str:
@@ -98,7 +99,8 @@ def assess_ecometrics(
     Parameters
     ----------
     survey : Survey
-        Its design names the places. Items of the direction "negative" are turned.
+        Its design names the places. Items of the direction "negative" are turned round within
+        their scale; by their sign alone, which moves scores, where the codebook has no scale.
     dimension : str, optional
         Dimension of two items or more; not needed if there is one.
     covariates : sequence of str
@@ -114,8 +116,8 @@ def assess_ecometrics(
     Raises
     ------
     SpecError
-        If the design names no places, the dimension is unknown or has one item, or the level
-        is not valid.
+        If the design names no places, the dimension is unknown, has one item or items of
+        several scales, or the level is not valid.
     DataError
         If a covariate is missing or not numeric.
     MethodError
@@ -147,8 +149,7 @@ def assess_ecometrics(
     if not 0 < level < 1:
         raise SpecError(f"level must lie between 0 and 1, got {level!r}.")
     name, items = _dimension(survey, dimension)
-    signs = [survey.codebook[item].sign for item in items]
-    answers = survey.values[list(items)].to_numpy() * signs
+    answers = _answers(survey, name, items)
     extra = _covariates(survey, covariates)
     found = ecometrics(answers, survey.roles["place"].astype("str").to_numpy(), covariates=extra)
     frame = pd.DataFrame(
@@ -204,6 +205,21 @@ def _dimension(survey: Survey, dimension: str | None) -> tuple[str, tuple[str, .
         hint = nearest(str(name), known) if name else ""
         raise SpecError(f"name a dimension of two items or more: {listing(known, 20)}.{hint}")
     return name, known[name]
+
+
+def _answers(survey: Survey, dimension: str, items: tuple[str, ...]) -> Floats:
+    """Return the answers to items of one scale, all in one direction."""
+    scales = {survey.codebook[item].scale for item in items} - {None}
+    if len(scales) > 1:
+        shown = listing(f"{low:g} to {high:g}" for low, high in sorted(filter(None, scales)))
+        raise SpecError(
+            f"{dimension}: its items have {len(scales)} scales ({shown}), so their differences "
+            "would count as variance. Give items of one scale a dimension of their own."
+        )
+    values = survey.values[list(items)].to_numpy(dtype=float)
+    signs = np.array([survey.codebook[item].sign for item in items])
+    ends = np.array([sum(survey.codebook[item].scale or (0.0,)) for item in items])
+    return np.asarray(values * signs + np.where(signs < 0, ends, 0.0))
 
 
 def _covariates(survey: Survey, covariates: Sequence[str]) -> Floats | None:

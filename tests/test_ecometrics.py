@@ -56,6 +56,33 @@ def test_it_is_the_model_of_the_answers_turned_one_way(survey, found):
     assert abs(slope["effect"] - 0.05) < 3 * slope["std_error"]
 
 
+def test_items_are_turned_within_their_scale(survey):
+    frame = survey.frame.copy()
+    ends = {"scale": (-20.0, 30.0)}
+    frame["q3"] = 10 + frame["q3"]  # -20 + 30 less what it measures
+    turned = Codebook(
+        (
+            Indicator("q1", dimension="voice", **ends),
+            Indicator("q2", dimension="voice", **ends),
+            Indicator("q3", dimension="voice", direction="negative", **ends),
+        )
+    )
+    base = assess_ecometrics(survey)
+    found = assess_ecometrics(Survey(frame, turned, survey.design))
+    assert_allclose(found.frame["score"], base.frame["score"], rtol=1e-6)
+    assert_allclose(found.items()["effect"], base.items()["effect"], rtol=1e-6)
+    assert_allclose(found.items()["effect"], [0.5, 0.0, -0.5], atol=0.3)
+
+
+def test_items_of_several_scales_are_refused(survey):
+    items = (
+        Indicator("q1", dimension="voice", scale=(-20, 20)),
+        Indicator("q2", dimension="voice", scale=(-30, 30)),
+    )
+    with pytest.raises(SpecError, match=r"voice: .* 2 scales \(-30 to 30, -20 to 20\)"):
+        assess_ecometrics(Survey(survey.frame, Codebook(items), survey.design))
+
+
 def test_variances_have_intervals_that_hold_the_truth(survey):
     found = assess_ecometrics(survey, covariates=["age"], level=0.99)
     table = found.summary().set_index("level")
