@@ -308,8 +308,9 @@ def arrange(labels: Sequence[npt.ArrayLike], design: FacetDesign) -> Layout:
     Raises
     ------
     DataError
-        With every problem: a cell with several scores, a facet without two levels, facets
-        said to cross that are nested in the data, effects that cannot be told apart.
+        With every problem: labels of the wrong number or missing, a cell with several scores,
+        a facet without two levels, facets said to cross that are nested in the data, effects
+        that cannot be told apart.
 
     Examples
     --------
@@ -317,7 +318,7 @@ def arrange(labels: Sequence[npt.ArrayLike], design: FacetDesign) -> Layout:
     >>> arrange(labels, parse_design("person : place")).balanced
     True
     """
-    coded = [np.unique(np.asarray(column), return_inverse=True)[1] for column in labels]
+    coded = _codes(labels, design)
     place = {name: number for number, name in enumerate(design.facets)}
     groups = np.column_stack(
         [
@@ -337,6 +338,31 @@ def arrange(labels: Sequence[npt.ArrayLike], design: FacetDesign) -> Layout:
     layout = Layout(design, groups, levels, tuple(sizes), np.column_stack(positions))
     _check(layout, coded)
     return layout
+
+
+def _codes(labels: Sequence[npt.ArrayLike], design: FacetDesign) -> list[Codes]:
+    """Return the labels of each facet as codes, in sorted order."""
+    columns = [np.asarray(column) for column in labels]
+    problems = Problems(f"the labels of the design {design.text!r}")
+    if len(columns) != len(design.facets):
+        problems.add(f"{len(columns)} columns of labels for {len(design.facets)} facets.")
+    shapes = {column.shape for column in columns}
+    if len(shapes) > 1 or any(len(shape) != 1 or shape[0] == 0 for shape in shapes):
+        told = " and ".join(str(column.shape) for column in columns)
+        problems.add(f"labels must have shape (n,), n > 0, alike for all facets, got {told}.")
+    problems.raise_any(DataError)
+    coded = list[Codes]()
+    for name, column in zip(design.facets, columns, strict=True):
+        try:
+            lacking = int((column != column).sum())  # NaN alone is not itself
+            coded.append(np.unique(column, return_inverse=True)[1].astype(np.int64))
+        except TypeError:
+            problems.add(f"{name}: labels are missing or of kinds that cannot be sorted.")
+            continue
+        if lacking:
+            problems.add(f"{name}: {lacking} of {len(column)} labels are missing.")
+    problems.raise_any(DataError)
+    return coded
 
 
 def _joint(columns: Sequence[Codes]) -> Codes:

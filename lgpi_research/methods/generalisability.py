@@ -118,7 +118,7 @@ def variance_components(
         If the method is unknown or the level does not lie between 0 and 1.
     DataError
         If scores are missing or infinite, if they are unbalanced and "anova" was asked for,
-        or if the design's effects cannot be told apart in them.
+        if they are not as many as labels, or as `arrange` says of labels.
     MethodError
         If the scores do not vary, or restricted likelihood has no answer.
 
@@ -192,6 +192,11 @@ def variance_components(
             "count them."
         )
     layout = arrange(labels, design)
+    if scores.shape != layout.groups.shape[:1]:
+        raise DataError(
+            f"scores of shape {scores.shape} and labels of {len(layout.groups)}: there must be a "
+            "label of each facet for each score."
+        )
     if np.ptp(scores) == 0:
         raise MethodError("the scores do not vary: there is no variance to decompose.")
     if method == "anova" and not layout.balanced:

@@ -132,6 +132,24 @@ def test_facets_of_one_level_and_facets_that_nest_unsaid_are_refused_together():
     assert "Write 'person : place'" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ([[1, 1, 2, 2]], "1 columns of labels for 2 facets"),
+        ([[1, 1, 2, 2], [1, 2, 1, 2], [1, 2, 1, 2]], "3 columns of labels for 2 facets"),
+        ([[1, 1, 2, 2], [1, 2, 1]], r"labels must have shape \(n,\), n > 0.*\(4,\) and \(3,\)"),
+        ([[], []], r"n > 0.*\(0,\) and \(0,\)"),
+        ([[1, 1, 2, np.nan], [1, 2, 1, 2]], "a: 1 of 4 labels are missing"),
+        ([[1, 1, 2, 2], np.array([1, 2, 1, np.nan], dtype=object)], "b: 1 of 4 labels are missing"),
+        ([["u", "u", None, "v"], [1, 2, 1, 2]], "a: labels are missing or of kinds"),
+        ([np.array([1, "u", 1, "u"], dtype=object), [1, 2, 1, 2]], "a: labels are missing or of"),
+    ],
+)
+def test_labels_that_are_missing_or_too_few_are_refused(columns, message):
+    with pytest.raises(DataError, match=message):
+        arrange(columns, parse_design("a x b"))
+
+
 def test_effects_with_the_same_scores_are_refused():
     unit = np.arange(6)
     design = parse_design("person : place : region")

@@ -229,6 +229,10 @@ def test_what_has_no_answer_is_refused():
         variance_components([1, 2, np.nan, 3], labels, design)
     with pytest.raises(SpecError, match="Did you mean 'anova'"):
         variance_components([1, 2, 3, 4], labels, design, method="anovva")
+    with pytest.raises(DataError, match=r"scores of shape \(3,\) and labels of 4"):
+        variance_components([1, 2, 3], labels, design)
+    with pytest.raises(DataError, match=r"scores of shape \(2, 2\) and labels of 4"):
+        variance_components([[1, 2], [3, 5]], labels, design)
     with pytest.raises(SpecError, match="level must lie"):
         variance_components([1, 2, 3, 4], labels, design, level=95)
 
