@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -356,6 +357,7 @@ def decompose_variance(
     1    3.0             0.918
     2   10.0             0.974
     """
+    _check_options(sizes or {}, cut)
     notes: list[str] = []
     fixed = (fixed,) if isinstance(fixed, str) else tuple(fixed)
     if isinstance(data, Survey):
@@ -420,6 +422,17 @@ def decompose_variance(
         tuple(notes),
         details={**options, **facts},
     )
+
+
+def _check_options(sizes: Mapping[str, float], cut: float | None) -> None:
+    """Refuse several sizes of a facet, and a cut score that is no number."""
+    problems = Problems("the study")
+    for name, size in sizes.items():
+        if np.ndim(size):
+            problems.add(f"sizes: {name} takes one number here; decision() takes several.")
+    if cut is not None and not (isinstance(cut, Real) and np.isfinite(float(cut))):
+        problems.add(f"cut: must be a number, got {cut!r}.")
+    problems.raise_any(SpecError)
 
 
 def _frame(components: Components, kinds: tuple[str, ...]) -> pd.DataFrame:

@@ -269,6 +269,15 @@ def test_all_that_is_wrong_with_a_table_is_said(wide, long):
         )
 
 
+def test_a_study_takes_one_size_of_a_facet_and_a_cut_that_is_a_number(wide):
+    asked = {"value": CODERS, "design": "town x coder", "object": "town"}
+    with pytest.raises(SpecError) as caught:
+        decompose_variance(wide, **asked, sizes={"coder": [2, 3]}, cut=np.nan)
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["sizes", "cut"]
+    with pytest.raises(SpecError, match="cut: must be a number, got '7'"):
+        decompose_variance(wide, **asked, cut="7")
+
+
 def test_a_result_is_loaded_as_it_was_saved_and_still_decides(tmp_path, wide):
     found = decompose_variance(wide, value=CODERS, design="town x coder", object="town")
     again = load_result(found.save(tmp_path / "found.parquet"))
