@@ -134,7 +134,7 @@ class _Profile:
         self, at: Callable[[float], Criterion], start: Floats, sizes: Bools, allowed: float
     ) -> None:
         self.at = at
-        self.optimum = self.start = start
+        self.start = start
         self.sizes = sizes
         self.limits = [(-np.inf, np.inf)] * len(start)
         self.lowest = 0.0
@@ -142,9 +142,7 @@ class _Profile:
 
     def __call__(self, value: float) -> float:
         """Return the deviance above the minimum and what is allowed."""
-        criterion = self.at(value)
-        # The last value may have been far off; the optimum is near to all.
-        found = self._ends(criterion, self.start) or self._ends(criterion, self.optimum)
+        found = self._ends(self.at(value), self.start)
         if not found:
             raise MethodError("the profiled likelihood has no maximum at a value of the interval.")
         deviance, self.start = min(found, key=lambda end: end[0])
