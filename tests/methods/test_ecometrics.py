@@ -119,6 +119,19 @@ def test_covariates_take_composition_out_of_scores():
     assert_allclose(constant.score, adjusted.score, rtol=1e-8)
 
 
+def test_scores_are_those_at_the_average_covariate_of_the_answers(study):
+    answers, place, _ = study
+    age = 40 + 10 * np.random.default_rng(7).normal(size=len(place))
+    found = ecometrics(answers, place, covariates=age)
+    persons, items = np.nonzero(~np.isnan(answers))
+    X = np.column_stack([items[:, None] == np.arange(4), age[persons]]).astype(float)
+    terms = [RandomTerm(place[persons]), RandomTerm(persons)]
+    fit = fit_mixed(answers[persons, items], X, terms)
+    at = fit.coef[:4].mean() + fit.coef[4] * age[persons].mean()
+    assert_allclose(found.mean, at, rtol=1e-9)
+    assert_allclose(found.covariate_effects, fit.coef[4:], rtol=1e-6)
+
+
 def test_unrestricted_likelihood_is_offered(study):
     answers, place, _ = study
     rows, items = np.nonzero(~np.isnan(answers))

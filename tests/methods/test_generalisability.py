@@ -107,6 +107,13 @@ def test_mean_squares_add_up_and_are_those_of_a_regression():
     assert_allclose(squares[1], left @ left / 8)
 
 
+def test_what_rounding_leaves_of_an_additive_table_is_no_variance():
+    table = np.add.outer([0.1, 0.7, 1.3, 2.9], [0.0, 0.3, 1.1])
+    found = study(table, "unit x coder")
+    assert found.squares[2] == 0
+    assert_allclose(found.estimates[0], np.var([0.1, 0.7, 1.3, 2.9], ddof=1))
+
+
 def test_a_negative_estimate_is_reported_as_it_is():
     table = np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]])
     found = study(table, "unit x coder")

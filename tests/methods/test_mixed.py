@@ -462,3 +462,40 @@ def test_restricted_likelihood_has_little_bias_with_ten_groups():
     error = found.std(axis=0, ddof=1) / np.sqrt(len(found))
     # Setting negative estimates to 0 biases small variances upwards by a little.
     assert (np.abs(found.mean(axis=0) - TRUTH) < 4 * error + [0, 0, 0.02, 0.02, 0.02, 0.01]).all()
+
+
+def test_of_two_optima_the_higher_likelihood_is_found(monkeypatch):
+    rng = np.random.default_rng(391)
+    n = int(rng.integers(15, 60))
+    group, other = rng.integers(0, 6, n), rng.integers(0, 5, n)
+    x = rng.normal(size=n)
+    size = 10 ** rng.uniform(-2, 3, 3)
+    y = size[0] * rng.normal(size=6)[group] + size[1] * rng.normal(size=5)[other]
+    y = y + size[2] * x * rng.normal(size=6)[group] + rng.normal(size=n)
+    X = np.column_stack([np.ones(n), x])
+    terms = [RandomTerm(group, X), RandomTerm(other)]
+    best = fit_mixed(y, X, terms).deviance
+    monkeypatch.setattr(mixed_search, "STARTS", (1.0,))
+    assert fit_mixed(y, X, terms).deviance > best + 0.1
+
+
+def test_a_search_that_does_not_end_is_no_answer(monkeypatch):
+    monkeypatch.setattr(mixed_search, "GAIN", -1.0)  # no step gains so little
+    group = np.repeat(np.arange(6), 4)
+    y = np.random.default_rng(0).normal(size=24) + group
+    with pytest.raises(MethodError, match=r"no maximum within \d+ evaluations; .* region"):
+        fit_mixed(y, np.ones((24, 1)), [RandomTerm(group, name="region")])
+
+
+def test_a_small_variance_is_not_called_0():
+    # Of 2,000 groups of 100, the means vary by a hundredth more than the rows would make them.
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(2000, 100))
+    noise -= noise.mean(axis=1, keepdims=True)
+    means = rng.normal(size=2000)
+    means = (means - means.mean()) / means.std(ddof=1)
+    within = (noise**2).sum() / (2000 * 99)
+    y = (noise + np.sqrt(1.01 * within / 100) * means[:, None]).ravel()
+    fit = fit_mixed(y, np.ones((len(y), 1)), [RandomTerm(np.repeat(np.arange(2000), 100))])
+    assert fit.singular == ()
+    assert_allclose(fit.covariances[0], 1e-4 * within, rtol=1e-4)
