@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lgpi_research.errors import MethodError, Problems, listing
+from lgpi_research.errors import MethodError, Problems, SpecError, listing
 from lgpi_research.methods.absorb import compact
 from lgpi_research.methods.mixed import MixedFit, RandomTerm, fit_mixed
 
@@ -118,8 +118,8 @@ def ecometrics(
     Raises
     ------
     MethodError
-        If there are fewer than two items or places, an item without answers, a missing
-        covariate, nobody with two answers, one person in every place, or no maximum of the
+        If there are fewer than two items or places, an item without answers, a missing place
+        or covariate, nobody with two answers, one person in every place, or no maximum of the
         likelihood.
 
     Notes
@@ -240,6 +240,8 @@ def _check(
     extra = extra[:, None] if extra.ndim == 1 else extra
     if len(extra) != n:
         raise MethodError(f"covariates must have a row for each of {n} persons, got {extra.shape}.")
+    if extra.ndim != 2:
+        raise MethodError(f"covariates must have shape (n_persons, c), got {extra.shape}.")
     given = ~np.isnan(table)
     counts = given.sum(axis=1)
     problems = Problems("the answers")
@@ -261,7 +263,11 @@ def _check(
             f"{int(unknown.sum())} of {n} persons lack a covariate (first at row "
             f"{np.flatnonzero(unknown)[0] + 1}); leave them out or fill the covariate in."
         )
-    homes, size = compact(np.asarray(place)[counts > 0]) if counts.any() else (counts[:0], 0)
+    try:
+        homes, size = compact(np.asarray(place)[counts > 0]) if counts.any() else (counts[:0], 0)
+    except TypeError:
+        problems.add("places are missing or of kinds that cannot be sorted.")
+        problems.raise_any(MethodError)
     if size < 2:
         problems.add(f"{size} place has answers; differences between places need at least 2.")
     elif len(homes) == size:
@@ -273,7 +279,7 @@ def _check(
 def planned_reliability(
     found: Ecometrics, n_persons: npt.ArrayLike, n_items: npt.ArrayLike
 ) -> Floats:
-    """Return the reliability of a place's score for a number of persons and items.
+    r"""Return the reliability of a place's score for a number of persons and items.
 
     Parameters
     ----------
@@ -285,6 +291,17 @@ def planned_reliability(
     Returns
     -------
     ndarray
+        Of the shape that the two numbers have together.
+
+    Raises
+    ------
+    SpecError
+        If a number is below 1.
+
+    Notes
+    -----
+    :math:`\tau^2/(\tau^2 + \sigma_p^2/J + \sigma_e^2/(Jm))` for J persons and m items, as in
+    `ecometrics`.
 
     Examples
     --------
@@ -294,5 +311,7 @@ def planned_reliability(
     True
     """
     j, m = np.asarray(n_persons, dtype=np.float64), np.asarray(n_items, dtype=np.float64)
+    if not ((j >= 1).all() and (m >= 1).all()):
+        raise SpecError("the numbers of persons and items must be at least 1.")
     error = found.person_variance / j + found.item_variance / (j * m)
     return np.asarray(found.place_variance / (found.place_variance + error))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from lgpi_research.errors import MethodError
+from lgpi_research.errors import MethodError, SpecError
 from lgpi_research.methods.ecometrics import ecometrics, planned_reliability
 from lgpi_research.methods.mixed import RandomTerm, fit_mixed
 
@@ -158,6 +158,8 @@ def bad_inputs():
     known[3] = 1
     huge = answers.copy()
     huge[0, 0] = np.inf
+    nameless = np.array([f"p{i}" for i in place], dtype=object)
+    nameless[3] = None
     return {
         "there is 1 item": (answers[:, :1], place, {}),
         "nobody answered item 3": (unasked, place, {}),
@@ -167,7 +169,13 @@ def bad_inputs():
         "each place has one person": (answers, np.arange(len(place)), {}),
         "must have shape": (answers, place[1:], {}),
         "covariates must have a row": (answers, place, {"covariates": old[1:]}),
+        r"covariates must have shape .*, 1, 1\)": (
+            answers,
+            place,
+            {"covariates": old[:, None, None]},
+        ),
         "answers are infinite": (huge, place, {}),
+        "places are missing or of kinds": (answers, nameless, {}),
         "0 place has answers": (answers * np.nan, place, {}),
     }
 
@@ -177,6 +185,13 @@ def test_what_has_no_answer_is_said(message):
     answers, place, options = bad_inputs()[message]
     with pytest.raises(MethodError, match=message):
         ecometrics(answers, place, **options)
+
+
+@pytest.mark.parametrize(("persons", "items"), [(0, 4), (10, 0), (-3, 4), (np.nan, 4)])
+def test_plans_without_persons_or_items_are_refused(study, persons, items):
+    answers, place, _ = study
+    with pytest.raises(SpecError, match="numbers of persons and items must be at least 1"):
+        planned_reliability(ecometrics(answers, place), persons, items)
 
 
 def recovered(runs, places):
