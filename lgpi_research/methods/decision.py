@@ -406,6 +406,13 @@ def cut_score_dependability(
     -------
     float
 
+    Raises
+    ------
+    SpecError
+        As `decide`.
+    MethodError
+        As `decide`.
+
     Notes
     -----
     With the mean :math:`\bar X` of the study and its error variance [1]_,

@@ -47,7 +47,15 @@ class FixedTests:
     cov: Floats
 
     def interval(self, level: float = 0.95) -> Floats:
-        """Return the lower and upper end for each coefficient, shape (p, 2)."""
+        """Return the lower and upper end for each coefficient, shape (p, 2).
+
+        Raises
+        ------
+        SpecError
+            If the level lies outside (0, 1).
+        """
+        if not 0 < level < 1:
+            raise SpecError(f"level must lie between 0 and 1, got {level}.")
         half = stats.t.isf((1 - level) / 2, self.df) * self.std_error
         return np.column_stack([self.coef - half, self.coef + half])
 

@@ -165,6 +165,8 @@ def test_what_cannot_be_had_is_said(messy, monkeypatch):  # noqa: F811
         fixed_tests(fit, method="kenward_roger")
     with pytest.raises(SpecError, match="Did you mean 'satterthwaite'"):
         fixed_tests(fit, method="satterthwait")
+    with pytest.raises(SpecError, match="between 0 and 1, got 95"):
+        fixed_tests(fit).interval(95)
     monkeypatch.setattr(mixed_df, "MOST_COLUMNS", 20)
     with pytest.raises(MethodError, match="at most 20"):
         fixed_tests(fit_mixed(messy["y"], messy["X"], terms), method="kenward_roger")
