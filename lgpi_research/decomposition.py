@@ -488,6 +488,17 @@ def _remarks(
     zero = frame[(frame["estimate"] == 0) & ~frame["negative"]]
     if len(zero):
         notes.append(f"Estimated as 0: {listing(zero['component'])}.")
+    typical = layout.typical_sizes(object_)
+    other = [
+        f"{name} ({chosen[name]:g} for {typical[name]:g})"
+        for name in fixed
+        if name in chosen and abs(chosen[name] - typical[name]) > 1e-9 * typical[name]
+    ]
+    if other:
+        notes.append(
+            f"Sizes of fixed facets are not those of the study: {', '.join(other)}. Scores speak "
+            "of the conditions studied alone, so the coefficients are those of another universe."
+        )
     few = [
         f"{name} ({size})"
         for name, size, nests in zip(design.facets, layout.sizes, design.nests, strict=True)

@@ -146,6 +146,12 @@ def test_a_survey_takes_other_designs_items_and_fixed_facets():
         "universe", "constant", "relative", "universe", "relative"
     ]  # fmt: skip
     assert 0 < found.details["cut_dependability"] <= 1
+    assert not any("another universe" in note for note in found.notes)
+    more = decompose_variance(
+        survey, design="(person : place) x item", value=["q2", "q3"], fixed="item",
+        sizes={"item": 5},
+    )  # fmt: skip
+    assert any("item (5 for " in note and "another universe" in note for note in more.notes)
     single = decompose_variance(survey, design="person : place", value="q2")
     assert single.details["sizes"]["person"] == pytest.approx(12, abs=1.5)
     with pytest.raises(SpecError, match=r"no such facet.*Did you mean 'place'"):

@@ -81,6 +81,11 @@ def compact(codes: npt.ArrayLike) -> tuple[Codes, int]:
     size : int
         Number of groups.
 
+    Raises
+    ------
+    MethodError
+        If there are none, or some are missing or cannot be sorted.
+
     Examples
     --------
     >>> compact([7, 3, 7])
@@ -95,9 +100,13 @@ def compact(codes: npt.ArrayLike) -> tuple[Codes, int]:
         if not seen.all():
             number = (np.cumsum(seen) - 1)[number]
         return number, int(seen.sum())
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        raise MethodError(f"groups are missing in {np.isnan(values).sum()} of {values.size} rows.")
-    found, number = np.unique(values, return_inverse=True)
+    try:
+        missing = int((values != values).sum()) if values.dtype.kind in "fO" else 0
+        found, number = np.unique(values, return_inverse=True)
+    except TypeError:  # of None, pandas' NA, or numbers beside texts
+        raise MethodError("groups are missing, or of kinds that cannot be sorted.") from None
+    if missing:
+        raise MethodError(f"groups are missing in {missing} of {values.size} rows.")
     return number.astype(np.intp), found.size
 
 

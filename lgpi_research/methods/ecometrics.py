@@ -265,8 +265,8 @@ def _check(
         )
     try:
         homes, size = compact(np.asarray(place)[counts > 0]) if counts.any() else (counts[:0], 0)
-    except TypeError:
-        problems.add("places are missing or of kinds that cannot be sorted.")
+    except MethodError as error:
+        problems.add(f"places: {error}")
         problems.raise_any(MethodError)
     if size < 2:
         problems.add(f"{size} place has answers; differences between places need at least 2.")

@@ -107,9 +107,6 @@ def _check(
         values = np.ones((n, 1)) if term.effects is None else effects_of(term.effects)
         try:
             code, size = compact(term.groups)
-        except TypeError:
-            problems.add(f"{term.name}: groups hold labels of kinds that cannot be sorted.")
-            continue
         except MethodError as error:
             problems.add(f"{term.name}: {error}")
             continue

@@ -164,7 +164,12 @@ class _Profile:
             outside = step(inside)
             if self(outside) > 0:
                 low, high = sorted((inside, outside))
-                root = optimize.brentq(self, low, high, xtol=1e-7 * high, rtol=1e-7)
+                try:
+                    root = optimize.brentq(self, low, high, xtol=1e-7 * high, rtol=1e-7)
+                except ValueError:  # searches from other starts found other minima
+                    raise MethodError(
+                        "the profiled likelihood has several maxima near an end of the interval."
+                    ) from None
                 self.start = begin
                 return float(root)
             inside = outside

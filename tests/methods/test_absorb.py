@@ -207,3 +207,22 @@ def test_levels_joined_by_vanishing_weight_are_refused():
     weights = np.array([1.0, 1.0, 1.0, 1.0, 1e-17])
     with pytest.raises(MethodError, match="vanishing weight"):
         absorb_effects([unit, year], weights)
+
+
+@pytest.mark.parametrize(
+    ("groups", "told"),
+    [
+        (["a", None], "missing, or of kinds that cannot be sorted"),
+        ([1, "a"], None),
+        (np.array([1, "a"], dtype=object), "cannot be sorted"),
+        (np.array([1.0, np.nan, np.nan], dtype=object), "missing in 2 of 3 rows"),
+        ([1.0, np.nan], "missing in 1 of 2 rows"),
+        ([[1, 2]], "shape"),
+    ],
+)
+def test_groups_that_are_missing_or_mixed_are_refused(groups, told):
+    if told is None:  # NumPy makes texts of both
+        assert compact(groups)[1] == 2
+        return
+    with pytest.raises(MethodError, match=told):
+        compact(groups)

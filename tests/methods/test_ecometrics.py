@@ -175,7 +175,7 @@ def bad_inputs():
             {"covariates": old[:, None, None]},
         ),
         "answers are infinite": (huge, place, {}),
-        "places are missing or of kinds": (answers, nameless, {}),
+        "places: groups are missing, or of kinds": (answers, nameless, {}),
         "0 place has answers": (answers * np.nan, place, {}),
     }
 
