@@ -349,17 +349,16 @@ def coefficient_rows(
     if not wanted:
         return [], notes
     smooth = {c.name for c in coefficients if c.smooth}
-    left_out = replicate_coefficients(
-        moments,
-        {key: function for key, function in wanted.items() if key[1] in smooth},
-        kind="jackknife",
-        n_jobs=n_jobs,
-    )
+    left_out = replicate_coefficients(moments, wanted, kind="jackknife", n_jobs=n_jobs)
     draws: dict[str, Any] = {"n_draws": n_draws, "seed": seed, "n_jobs": n_jobs}
     drawn = replicate_coefficients(moments, wanted, kind="bootstrap", **draws)
     stretched: dict[tuple[str, str], Floats] = {}
     for scale in consistent_scales(moments):
-        of_scale = {k: f for k, f in wanted.items() if k[0] == scale.name and k not in left_out}
+        of_scale = {
+            key: function
+            for key, function in wanted.items()
+            if key[0] == scale.name and key[1] not in smooth
+        }
         stretch = stretch_of(moments.n_least(scale.name))
         stretched |= replicate_coefficients(
             moments, of_scale, kind="bootstrap", stretch=stretch, **draws
@@ -371,12 +370,12 @@ def coefficient_rows(
             "rao_wu": _bootstrap_t(moments, key[0], estimate, drawn[key], level),
             "bootstrap": _percentiles(drawn[key], level),
         }
-        if key in left_out:
-            ends = jackknife_t(moments, key[0], estimate, left_out[key], level)
-            found = {"jackknife": ends, **found}
-        else:
-            ends = directional_t(moments, key[0], estimate, stretched[key], level)
+        ends = jackknife_t(moments, key[0], estimate, left_out[key], level)
+        if key in stretched:
+            ends = directional_t(moments, key[0], estimate, stretched[key], ends[3], level)
             found = {"directional": ends, **found}
+        else:
+            found = {"jackknife": ends, **found}
         if key[1] == "alpha":
             found["feldt"] = _feldt(moments, key[0], estimate, level)
         shared = {
@@ -400,7 +399,7 @@ def coefficient_rows(
             }
             for kind, (std_error, low, high, df) in found.items()
         )
-        notes.extend(_failures(key, left_out.get(key), drawn[key], stretched.get(key)))
+        notes.extend(_failures(key, left_out[key], drawn[key], stretched.get(key)))
     return rows, notes
 
 
@@ -465,7 +464,7 @@ def jackknife_t(
 
 
 def directional_t(
-    moments: Moments, scale: str, estimate: float, replicates: Floats, level: float
+    moments: Moments, scale: str, estimate: float, replicates: Floats, df: float, level: float
 ) -> Ends:
     """Return standard error and interval of a coefficient that is a maximum.
 
@@ -484,6 +483,8 @@ def directional_t(
         The coefficient in draws whose deviations are stretched as
         `lgpi_research.methods.directional.stretch_of` says of the respondents
         (`replicate_coefficients`).
+    df : float
+        Degrees of freedom, as those of the coefficient's jackknife (`jackknife_t`).
     level : float
         Level of the interval.
 
@@ -491,11 +492,10 @@ def directional_t(
     -------
     tuple of float
         Standard error, lower end, upper end, degrees of freedom; NaN if fewer than half of
-        the draws have an answer below 1.
+        the draws have an answer below 1, or there are no degrees of freedom.
     """
     valid = np.where(replicates < 1, replicates, np.nan)
-    df = _answering_df(moments, scale)
-    if estimate >= 1 or df < 1 or np.isfinite(valid).sum() < max(2, len(valid) / 2):
+    if estimate >= 1 or not df >= 1 or np.isfinite(valid).sum() < max(2, len(valid) / 2):
         return _NONE
     stretch = stretch_of(moments.n_least(scale))
     _, low, high = directional_interval(
@@ -551,14 +551,15 @@ def _feldt(moments: Moments, scale: str, estimate: float, level: float) -> Ends:
 
 
 def _failures(
-    key: tuple[str, str], left_out: Floats | None, drawn: Floats, stretched: Floats | None
+    key: tuple[str, str], left_out: Floats, drawn: Floats, stretched: Floats | None
 ) -> list[str]:
     """Say how many replicates had no answer, and what that means."""
     notes, name = [], f"{dimension_of(key[0])}: {key[1]}"
-    missing = 0 if left_out is None else int((~(left_out < 1)).sum())
-    if left_out is not None and missing:
+    missing = int((~(left_out < 1)).sum())
+    if missing:
+        kind = "jackknife" if stretched is None else "directional"
         notes.append(
-            f"{name} has no jackknife interval: {missing} of {len(left_out)} samples without one "
+            f"{name} has no {kind} interval: {missing} of {len(left_out)} samples without one "
             "cluster have no proper solution."
         )
     for kind, draws in (("bootstrap", drawn), ("stretched bootstrap", stretched)):

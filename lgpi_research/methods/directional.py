@@ -54,7 +54,8 @@ def directional_interval(
     stretch : float
         At least 1 (`stretch_of`); 1 gives the basic bootstrap.
     df : float
-        Degrees of freedom of the design: PSUs less strata.
+        Degrees of freedom: PSUs less strata, or fewer if a few PSUs dominate
+        (`lgpi_research.methods.jackknife.jackknife_interval`).
     level : float, default 0.95
         Level of the interval.
 

@@ -192,24 +192,19 @@ def by_default(
             points[coefficient.name] = float(coefficient.function(data))
         except MethodError:
             continue
-    smooth, maxima = (
-        {
-            (scale.name, c.name): c.function
-            for c in coefficients
-            if c.name in points and c.smooth == s
-        }
-        for s in (True, False)
-    )
-    left_out = replicate_coefficients(moments, smooth, kind="jackknife", n_jobs=1)
-    for (_, name), replicates in left_out.items():
-        ends = jackknife_t(moments, scale.name, points[name], replicates, LEVEL)
-        yield name, INTERVALS["jackknife"], points[name], ends[1], ends[2]
-    if not maxima:
-        return
+    smooth = {c.name for c in coefficients if c.smooth}
+    wanted = {(scale.name, c.name): c.function for c in coefficients if c.name in points}
+    left_out = replicate_coefficients(moments, wanted, kind="jackknife", n_jobs=1)
+    maxima = {key: function for key, function in wanted.items() if key[1] not in smooth}
+    seed = int(rng.integers(2**32)) if maxima else 0
     stretched = replicate_coefficients(
-        moments, maxima, kind="bootstrap", n_draws=DRAWS, seed=int(rng.integers(2**32)), n_jobs=1,
+        moments, maxima, kind="bootstrap", n_draws=DRAWS, seed=seed, n_jobs=1,
         stretch=stretch_of(moments.n_least(scale.name)),
     )  # fmt: skip
-    for (_, name), replicates in stretched.items():
-        ends = directional_t(moments, scale.name, points[name], replicates, LEVEL)
-        yield name, INTERVALS["directional"], points[name], ends[1], ends[2]
+    for (_, name), replicates in left_out.items():
+        point, kind = points[name], "jackknife"
+        ends = jackknife_t(moments, scale.name, point, replicates, LEVEL)
+        if (scale.name, name) in maxima:
+            kind, draws = "directional", stretched[scale.name, name]
+            ends = directional_t(moments, scale.name, point, draws, ends[3], LEVEL)
+        yield name, INTERVALS[kind], point, ends[1], ends[2]
