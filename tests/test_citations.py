@@ -52,3 +52,9 @@ def test_every_entry_of_the_bibliography_reads_without_signs_of_latex():
     for told in works.values():
         assert not set(told.text) & set("\\{}")
         assert re.search(r" (\d{4}|no year)$", told.label)
+
+
+def test_every_entry_of_the_bibliography_is_closed():
+    text = (resources.files("lgpi_research") / "references.bib").read_text("utf-8")
+    for entry in re.split(r"\n(?=@)", text):
+        assert entry.count("{") == entry.count("}"), entry
