@@ -303,11 +303,17 @@ class Reliability(Result, kind="reliability"):
         if told["coefficients"]:
             cited = {
                 "alpha": "alpha [@Cronbach1951]",
+                "standardised_alpha": "standardised alpha",
+                "average_r": "the average correlation",
                 "omega": "omega [@McDonald1999]",
+                "omega_total": "omega of the standardised items [@McDonald1999]",
                 "ordinal_alpha": "ordinal alpha, which describes imagined continuous answers "
                 "[@Zumbo2007]",
+                "ordinal_omega": "ordinal omega",
                 "omega_categorical": "omega of the sum of ordered answers [@GreenYang2009]",
                 **{f"lambda{i}": f"lambda {i} [@Guttman1945]" for i in range(1, 7)},
+                "ten_berge": "the bound of ten Berge and Zegers [@TenBergeZegers1978]",
+                "glb": "the greatest lower bound [@JacksonAgunwamba1977]",
             }
             listed = ", ".join(cited.get(name, name) for name in told["coefficients"])
             used = "complete" if told["missing"] == "listwise" else "pairwise complete"
@@ -317,6 +323,8 @@ class Reliability(Result, kind="reliability"):
                     ", and, of coefficients that are the largest of several values, those of the "
                     "numerical delta method with bootstrap draws of clusters [@HongLi2018]"
                 )
+            if told["polychoric"]:
+                listed += "; correlations of ordered answers are polychoric [@Olsson1979]"
             said.append(
                 f"Internal consistency was estimated from {used} answers by {listed}. Intervals "
                 f"at {100 * told['level']:.0f} % are those of the jackknife that leaves out one "

@@ -575,6 +575,17 @@ def test_groups_without_an_answer_are_left_out_by_name(survey):
         assess_reliability(data, by=pd.Series(["a", "b", "c"]), seed=0)
 
 
+def test_words_name_every_coefficient_and_its_source(survey):
+    names = ["standardised_alpha", "omega_total", "average_r", "lambda4", "ten_berge", "glb"]
+    told = assess_reliability(survey, coefficients=names, n_draws=30, seed=0)
+    text = told.methods_text()
+    assert not [name for name in names if name in text]
+    assert "polychoric" not in text
+    for key in ("McDonald1999", "Guttman1945", "TenBergeZegers1978", "JacksonAgunwamba1977"):
+        assert f"@{key}" in text
+        assert key in told.references
+
+
 def test_ordered_answers_come_from_pair_counts(survey, tmp_path):
     told = assess_reliability(
         survey, coefficients=["alpha", "ordinal_alpha", "omega_categorical"], n_draws=30, seed=0
@@ -591,6 +602,7 @@ def test_ordered_answers_come_from_pair_counts(survey, tmp_path):
     assert (consistency(told)[["ci_low", "ci_high"]].notna()).all(axis=None)
     shown = np.array(told.details["polychoric"]["scale"]["correlation"])
     assert_allclose(shown, polychoric(counts).correlation, rtol=1e-9)
+    assert "correlations of ordered answers are polychoric [@Olsson1979]" in told.methods_text()
     ax = told.plot(kind="polychoric")
     assert len(ax.texts) == 25
     pairs = survey.moments(list(survey.codebook.names), needs="pair counts")
