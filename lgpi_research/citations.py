@@ -101,7 +101,7 @@ def _fields(body: str) -> Iterator[tuple[str, str]]:
 
 
 def _plain(text: str) -> str:
-    """Turn LaTeX into letters, and drop the braces."""
+    """Turn LaTeX into letters, and drop its braces and dollars."""
     for command, letter in _LETTERS.items():
         text = re.sub(re.escape(command) + r"(?![A-Za-z])\s?", letter, text)
     text = re.sub(
@@ -109,7 +109,7 @@ def _plain(text: str) -> str:
         lambda m: unicodedata.normalize("NFC", m.group(2) + _ACCENTS[m.group(1)]),
         text,
     )
-    return re.sub(r"[{}]", "", text).replace("--", "–").strip()
+    return re.sub(r"[{}$]", "", text).replace("--", "–").strip()
 
 
 def _authors(text: str) -> list[tuple[str, str]]:

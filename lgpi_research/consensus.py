@@ -124,16 +124,19 @@ def assess_consensus(
     .. math::
 
         \mathrm{ICC}(1) = \frac{B - W}{B + (m - 1) W}, \quad
-        \mathrm{ICC}(2) = \frac{B - W}{B},
+        \mathrm{ICC}(2) = \frac{B - W}{B}
 
-    and the ends of the interval of ICC(1) are :math:`(F/q - 1)/(F/q + m - 1)` [1]_. With
-    places of unequal size it is approximate.
+    [1]_, and the ends of the interval of ICC(1) are :math:`(F/q - 1)/(F/q + m - 1)` [2]_.
+    With places of unequal size it is approximate.
 
     References
     ----------
-    .. [1] Bliese, P. D. (2000). Within-group agreement, non-independence, and reliability. In
-       K. J. Klein and S. W. J. Kozlowski (eds.), *Multilevel Theory, Research, and Methods in
-       Organizations*, 349-381. Jossey-Bass.
+    .. [1] Bliese, P. D. (2000). Within-group agreement, non-independence, and reliability:
+       implications for data aggregation and analysis. In K. J. Klein and S. W. J. Kozlowski
+       (eds.), *Multilevel Theory, Research, and Methods in Organizations*, 349-381.
+       Jossey-Bass.
+    .. [2] Shrout, P. E., and Fleiss, J. L. (1979). Intraclass correlations: uses in assessing
+       rater reliability. *Psychological Bulletin*, 86, 420-428.
 
     Examples
     --------

@@ -385,7 +385,7 @@ def link_autonomy(table: pd.DataFrame, design: LinkDesign, *, level: float = 0.9
        linear regression with multi-stage samples. *Survey Methodology*, 28, 169-181.
     .. [2] Pustejovsky, J. E., and Tipton, E. (2018). Small-sample methods for
        cluster-robust variance estimation and hypothesis testing in fixed effects models.
-       *Journal of Business & Economic Statistics*, 36, 672-683.
+       *Journal of Business and Economic Statistics*, 36, 672-683.
 
     Examples
     --------

@@ -406,7 +406,8 @@ def score_index(
 
     References
     ----------
-    .. [1] OECD and JRC (2008). *Handbook on Constructing Composite Indicators*.
+    .. [1] OECD and Joint Research Centre (2008). *Handbook on Constructing Composite
+       Indicators: Methodology and User Guide*. OECD Publishing.
 
     Examples
     --------

@@ -216,11 +216,11 @@ def assess_sensitivity(
 
     References
     ----------
-    .. [1] Saisana, M., Saltelli, A., and Tarantola, S. (2005). Uncertainty and
-       sensitivity analysis techniques as tools for the quality assessment of composite
-       indicators. *Journal of the Royal Statistical Society A*, 168, 307-323.
-    .. [2] Lahdelma, R., and Salminen, P. (2001). SMAA-2. *Operations Research*, 49,
-       444-454.
+    .. [1] Saisana, M., Saltelli, A., and Tarantola, S. (2005). Uncertainty and sensitivity
+       analysis techniques as tools for the quality assessment of composite indicators.
+       *Journal of the Royal Statistical Society: Series A*, 168, 307-323.
+    .. [2] Lahdelma, R., and Salminen, P. (2001). SMAA-2: stochastic multicriteria
+       acceptability analysis for group decision making. *Operations Research*, 49, 444-454.
 
     Examples
     --------

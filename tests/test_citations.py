@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from importlib import resources
 
 import pytest
@@ -50,7 +51,7 @@ def test_every_entry_of_the_bibliography_reads_without_signs_of_latex():
     works = read_bibtex(text)
     assert len(works) == len(re.findall(r"^@", text, re.MULTILINE))
     for told in works.values():
-        assert not set(told.text) & set("\\{}")
+        assert not set(told.text) & set("\\{}$")
         assert re.search(r" (\d{4}|no year)$", told.label)
 
 
@@ -58,3 +59,12 @@ def test_every_entry_of_the_bibliography_is_closed():
     text = (resources.files("lgpi_research") / "references.bib").read_text("utf-8")
     for entry in re.split(r"\n(?=@)", text):
         assert entry.count("{") == entry.count("}"), entry
+
+
+def test_every_key_names_the_first_author_and_the_year_of_its_entry():
+    text = (resources.files("lgpi_research") / "references.bib").read_text("utf-8")
+    for key, told in read_bibtex(text).items():
+        plain = unicodedata.normalize("NFD", told.text)
+        surname = re.sub(r"[^A-Za-z]", "", re.split(r",| and ", plain)[0])
+        assert key.lower().startswith(surname.lower()), told.text
+        assert told.label.endswith(f" {key[-4:]}")

@@ -51,7 +51,8 @@ def arithmetic(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
     References
     ----------
-    .. [1] OECD and JRC (2008). *Handbook on Constructing Composite Indicators*, p. 103.
+    .. [1] OECD and Joint Research Centre (2008). *Handbook on Constructing Composite
+       Indicators: Methodology and User Guide*, p. 103. OECD Publishing.
 
     Examples
     --------
@@ -87,7 +88,8 @@ def geometric(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
     References
     ----------
-    .. [1] OECD and JRC (2008). *Handbook on Constructing Composite Indicators*, p. 104.
+    .. [1] OECD and Joint Research Centre (2008). *Handbook on Constructing Composite
+       Indicators: Methodology and User Guide*, p. 104. OECD Publishing.
 
     Examples
     --------

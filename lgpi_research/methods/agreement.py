@@ -175,7 +175,7 @@ def krippendorff_alpha(ratings: npt.ArrayLike, measurement: str = "nominal") -> 
     References
     ----------
     .. [1] Krippendorff, K. (2019). *Content Analysis: An Introduction to Its Methodology*,
-       4th ed. SAGE, chapter 12.
+       4th ed., ch. 12. Sage.
 
     Examples
     --------
@@ -274,7 +274,7 @@ def agreement_weights(values: npt.ArrayLike, weights: str = "identity") -> Float
     weights : {"identity", "ordinal", "linear", "quadratic", "ratio"}
         ``ordinal`` is :math:`1 - \binom{|i-j|+1}{2} / \binom{q}{2}` for values in places i and
         j; ``linear`` and ``quadratic`` are 1 less the absolute or squared difference, ``ratio``
-        1 less the squared :math:`(c-k)/(c+k)`, each divided by its largest value.
+        1 less the squared :math:`(c-k)/(c+k)`, each divided by its largest value [1]_.
 
     Returns
     -------
@@ -290,8 +290,8 @@ def agreement_weights(values: npt.ArrayLike, weights: str = "identity") -> Float
 
     References
     ----------
-    .. [1] Gwet, K. L. (2014). *Handbook of Inter-Rater Reliability*, 4th ed. Advanced
-       Analytics, chapter 3.
+    .. [1] Gwet, K. L. (2014). *Handbook of Inter-Rater Reliability*, 4th ed., ch. 3.
+       Advanced Analytics.
 
     Examples
     --------

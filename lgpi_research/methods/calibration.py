@@ -215,8 +215,8 @@ def poststratify(weights: npt.ArrayLike, margin: Margin) -> Calibrated:
 
     References
     ----------
-    .. [1] Holt, D., and Smith, T. M. F. (1979). Post stratification. *Journal of the
-       Royal Statistical Society A*, 142, 33-46.
+    .. [1] Holt, D., and Smith, T. M. F. (1979). Post stratification. *Journal of the Royal
+       Statistical Society: Series A*, 142, 33-46.
 
     Examples
     --------

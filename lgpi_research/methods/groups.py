@@ -283,7 +283,7 @@ def average_deviation(
     References
     ----------
     .. [1] Burke, M. J., and Dunlap, W. P. (2002). Estimating interrater agreement with the
-       average deviation index. *Organizational Research Methods*, 5, 159-172.
+       average deviation index: a user's guide. *Organizational Research Methods*, 5, 159-172.
 
     Examples
     --------

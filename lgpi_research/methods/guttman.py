@@ -214,7 +214,7 @@ def ten_berge(spread: Spread, *, order: int = 3, standardise: bool = True) -> Fl
 
     References
     ----------
-    .. [1] Ten Berge, J. M. F., and Zegers, F. E. (1978). A series of lower bounds to the
+    .. [1] ten Berge, J. M. F., and Zegers, F. E. (1978). A series of lower bounds to the
        reliability of a test. *Psychometrika*, 43, 575-579.
 
     Examples

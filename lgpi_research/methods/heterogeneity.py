@@ -261,13 +261,14 @@ def between_variance(
        *Controlled Clinical Trials*, 7, 177-188.
     .. [2] Hedges, L. V., and Olkin, I. (1985). *Statistical Methods for Meta-Analysis*.
        Academic Press.
-    .. [3] Hunter, J. E., and Schmidt, F. L. (1990). *Methods of Meta-Analysis*. Sage.
+    .. [3] Hunter, J. E., and Schmidt, F. L. (1990). *Methods of Meta-Analysis: Correcting
+       Error and Bias in Research Findings*. Sage.
     .. [4] Sidik, K., and Jonkman, J. N. (2005). Simple heterogeneity variance estimation
        for meta-analysis. *Applied Statistics*, 54, 367-384.
     .. [5] Paule, R. C., and Mandel, J. (1982). Consensus values and weighting factors.
        *Journal of Research of the National Bureau of Standards*, 87, 377-385.
-    .. [6] Morris, C. N. (1983). Parametric empirical Bayes inference. *Journal of the
-       American Statistical Association*, 78, 47-55.
+    .. [6] Morris, C. N. (1983). Parametric empirical Bayes inference: theory and
+       applications. *Journal of the American Statistical Association*, 78, 47-55.
     .. [7] Viechtbauer, W. (2005). Bias and efficiency of meta-analytic variance estimators
        in the random-effects model. *Journal of Educational and Behavioral Statistics*, 30,
        261-293.

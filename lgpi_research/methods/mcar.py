@@ -109,8 +109,8 @@ def fit_normal(x: npt.ArrayLike, *, max_steps: int = 5000) -> Normal:
     References
     ----------
     .. [1] Dempster, A. P., Laird, N. M., and Rubin, D. B. (1977). Maximum likelihood from
-       incomplete data via the EM algorithm. *Journal of the Royal Statistical Society*,
-       Series B, 39, 1-38.
+       incomplete data via the EM algorithm. *Journal of the Royal Statistical Society:
+       Series B*, 39, 1-38.
 
     Examples
     --------

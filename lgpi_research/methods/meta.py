@@ -339,7 +339,7 @@ def prediction_interval(
     ----------
     .. [1] Higgins, J. P. T., Thompson, S. G., and Spiegelhalter, D. J. (2009). A
        re-evaluation of random-effects meta-analysis. *Journal of the Royal Statistical
-       Society A*, 172, 137-159.
+       Society: Series A*, 172, 137-159.
 
     Examples
     --------

@@ -203,7 +203,7 @@ def fit_mixed(
     References
     ----------
     .. [1] Bates, D., Mächler, M., Bolker, B., and Walker, S. (2015). Fitting linear
-       mixed-effects models using lme4. *Journal of Statistical Software*, 67(1).
+       mixed-effects models using lme4. *Journal of Statistical Software*, 67, 1-48.
     .. [2] Pinheiro, J. C., and Bates, D. M. (2000). *Mixed-Effects Models in S and S-PLUS*,
        ch. 2. Springer.
 

@@ -72,7 +72,7 @@ def variance_interval(
     References
     ----------
     .. [1] Bates, D., Mächler, M., Bolker, B., and Walker, S. (2015). Fitting linear
-       mixed-effects models using lme4. *Journal of Statistical Software*, 67(1).
+       mixed-effects models using lme4. *Journal of Statistical Software*, 67, 1-48.
 
     Examples
     --------

@@ -288,7 +288,7 @@ def nested_covariance(fit: NestedEffects) -> ClusterCovariance:
        meta-regression. *Psychological Methods*, 20, 375-393.
     .. [2] Pustejovsky, J. E., and Tipton, E. (2018). Small-sample methods for
        cluster-robust variance estimation and hypothesis testing in fixed effects models.
-       *Journal of Business & Economic Statistics*, 36, 672-683.
+       *Journal of Business and Economic Statistics*, 36, 672-683.
 
     Examples
     --------

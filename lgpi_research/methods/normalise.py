@@ -49,7 +49,8 @@ def minmax(
 
     References
     ----------
-    .. [1] OECD and JRC (2008). *Handbook on Constructing Composite Indicators*, p. 85.
+    .. [1] OECD and Joint Research Centre (2008). *Handbook on Constructing Composite
+       Indicators: Methodology and User Guide*, p. 85. OECD Publishing.
 
     Examples
     --------
@@ -96,7 +97,8 @@ def zscore(x: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
     References
     ----------
-    .. [1] OECD and JRC (2008). *Handbook on Constructing Composite Indicators*, p. 84.
+    .. [1] OECD and Joint Research Centre (2008). *Handbook on Constructing Composite
+       Indicators: Methodology and User Guide*, p. 84. OECD Publishing.
 
     Examples
     --------
@@ -134,7 +136,8 @@ def rank(x: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
     References
     ----------
-    .. [1] OECD and JRC (2008). *Handbook on Constructing Composite Indicators*, p. 83.
+    .. [1] OECD and Joint Research Centre (2008). *Handbook on Constructing Composite
+       Indicators: Methodology and User Guide*, p. 83. OECD Publishing.
 
     Examples
     --------

@@ -290,7 +290,8 @@ def unit_reliability(
     .. [2] Viechtbauer, W. (2007). Confidence intervals for the amount of heterogeneity
        in meta-analysis. *Statistics in Medicine*, 26, 37-52.
     .. [3] Raudenbush, S. W., and Sampson, R. J. (1999). Ecometrics: toward a science of
-       assessing ecological settings. *Sociological Methodology*, 29, 1-41.
+       assessing ecological settings, with application to the systematic social observation
+       of neighborhoods. *Sociological Methodology*, 29, 1-41.
 
     Examples
     --------

@@ -7,8 +7,9 @@ that are nested in clusters can simply be projected out first [1]_.
 References
 ----------
 .. [1] Pustejovsky, J. E., and Tipton, E. (2018). Small-sample methods for cluster-robust
-   variance estimation and hypothesis testing in fixed effects models. *Journal of
-   Business & Economic Statistics*, 36, 672-683; with the correction in 41 (2023).
+   variance estimation and hypothesis testing in fixed effects models. *Journal of Business
+   and Economic Statistics*, 36, 672-683; with the correction of 2023,
+   doi:10.1080/07350015.2023.2174123.
 """
 
 from __future__ import annotations
@@ -658,7 +659,7 @@ def cluster_covariance(fit: Fit, clusters: npt.ArrayLike, kind: str = "CR2") -> 
        linear regression with multi-stage samples. *Survey Methodology*, 28, 169-181.
     .. [2] Pustejovsky, J. E., and Tipton, E. (2018). Small-sample methods for
        cluster-robust variance estimation and hypothesis testing in fixed effects models.
-       *Journal of Business & Economic Statistics*, 36, 672-683.
+       *Journal of Business and Economic Statistics*, 36, 672-683.
 
     Examples
     --------
@@ -755,7 +756,7 @@ def wald_test(
     ----------
     .. [1] Pustejovsky, J. E., and Tipton, E. (2018). Small-sample methods for
        cluster-robust variance estimation and hypothesis testing in fixed effects models.
-       *Journal of Business & Economic Statistics*, 36, 672-683.
+       *Journal of Business and Economic Statistics*, 36, 672-683.
 
     Examples
     --------

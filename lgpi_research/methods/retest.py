@@ -464,8 +464,9 @@ def changes_beyond_error(
 
     References
     ----------
-    .. [1] Benjamini, Y., and Hochberg, Y. (1995). Controlling the false discovery rate.
-       *Journal of the Royal Statistical Society B*, 57, 289-300.
+    .. [1] Benjamini, Y., and Hochberg, Y. (1995). Controlling the false discovery rate: a
+       practical and powerful approach to multiple testing. *Journal of the Royal Statistical
+       Society: Series B*, 57, 289-300.
 
     Examples
     --------
