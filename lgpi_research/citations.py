@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lgpi_research.errors import DataError
+
 __all__ = ["Work", "read_bibtex", "split_citations"]
 
 _ACCENTS = {
@@ -50,6 +52,11 @@ def read_bibtex(text: str) -> dict[str, Work]:
     text : str
         BibTeX whose values stand in braces. Accents may be written as LaTeX.
 
+    Raises
+    ------
+    DataError
+        If the braces of an entry are not closed.
+
     Examples
     --------
     >>> work = read_bibtex(r'''@article{Rover2015,
@@ -89,7 +96,8 @@ def _braced(text: str, start: int) -> tuple[str, int]:
         depth += {"{": 1, "}": -1}.get(text[place], 0)
         if depth == 0:
             return text[start + 1 : place], place
-    return text[start + 1 :], len(text)
+    line = text.count("\n", 0, start) + 1
+    raise DataError(f"BibTeX: the brace in line {line} is never closed.")
 
 
 def _fields(body: str) -> Iterator[tuple[str, str]]:

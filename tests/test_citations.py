@@ -9,6 +9,7 @@ from importlib import resources
 import pytest
 
 from lgpi_research.citations import read_bibtex, split_citations
+from lgpi_research.errors import DataError
 
 
 def work(author: str, **fields: str):
@@ -68,3 +69,9 @@ def test_every_key_names_the_first_author_and_the_year_of_its_entry():
         surname = re.sub(r"[^A-Za-z]", "", re.split(r",| and ", plain)[0])
         assert key.lower().startswith(surname.lower()), told.text
         assert told.label.endswith(f" {key[-4:]}")
+
+
+def test_an_entry_that_is_not_closed_is_refused():
+    entries = "@book{A2001,\n title = {One}\n}\n@book{B2002,\n title = {Two}\n"
+    with pytest.raises(DataError, match="the brace in line 4 is never closed"):
+        read_bibtex(entries)
