@@ -12,7 +12,7 @@ import pandas as pd
 
 from lgpi_research.blocks import digest
 from lgpi_research.errors import DataError, Problems, listing
-from lgpi_research.results import read_parquet, write_parquet
+from lgpi_research.results import plain, read_parquet, write_parquet
 from lgpi_research.scales import Scale
 
 __all__ = ["FIELDS", "read_fields", "write_fields"]
@@ -40,6 +40,7 @@ def write_fields(path: str | Path, fields: Mapping[str, Any], told: Mapping[str,
         "notes": list(fields["notes"]),
         "content": _content(fields),
     }
+    description["seal"] = _seal(plain(description))
     arrays = {name: fields[name] for name in ("sums", "dropped")}
     return write_parquet(path, fields["psus"], description, arrays)
 
@@ -64,7 +65,7 @@ def read_fields(path: str | Path) -> dict[str, Any]:
             "lonely": told["lonely"],
             "notes": tuple(told["notes"]),
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{name} is damaged: it does not say what it holds ({type(error).__name__}: {error}). "
             "Save the moments again."
@@ -73,6 +74,8 @@ def read_fields(path: str | Path) -> dict[str, Any]:
     problems.extend(_flaws(fields))
     if not problems.items and told.get("content") != _content(fields):
         problems.add("its numbers are not those that were written.")
+    if not problems.items and told.get("seal", _seal(told)) != _seal(told):
+        problems.add("its scales or notes are not those that were written.")
     problems.raise_any(DataError)
     return fields
 
@@ -85,6 +88,11 @@ def _scale(told: Mapping[str, Any]) -> Scale:
 def _content(fields: Mapping[str, Any]) -> str:
     """Return the SHA-256 of PSUs and sums, whatever later versions know of scales."""
     return digest(*(fields[name] for name in ("psus", "centre", "sums", "dropped", "lonely")))
+
+
+def _seal(told: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a description, as the file has it; older files do not say theirs."""
+    return digest({key: told[key] for key in told if key not in ("format", "seal")})
 
 
 def _flaws(fields: Mapping[str, Any]) -> list[str]:
@@ -106,6 +114,9 @@ def _flaws(fields: Mapping[str, Any]) -> list[str]:
     twice = psus["psu"][psus["psu"].duplicated()]
     if len(twice):
         flaws.append(f"{len(twice)} PSUs occur twice: {listing(twice)}.")
+    if fields["sums"].dtype != np.float64 or fields["dropped"].dtype != np.int64:
+        kinds = ", ".join(f"{name} {fields[name].dtype}" for name in ("sums", "dropped"))
+        return [*flaws, f"sums must be float64 and dropped int64, got {kinds}."]
     if not (np.isfinite(fields["sums"]).all() and np.isfinite(fields["centre"]).all()):
         flaws.append("some sums are missing or infinite.")
     return flaws

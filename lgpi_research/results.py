@@ -191,23 +191,36 @@ def read_parquet(
             f"{source.name} is a Parquet file that this package did not write. "
             "Read tables with read_table()."
         )
-    description = json.loads(text)
-    if description.get("format") != FORMAT:
+    damaged = (
+        f"{source.name} is damaged: it does not hold what it says it holds ({{}}). "
+        "Save the result again."
+    )
+    try:
+        description = json.loads(text)
+        told_format, kind = description.get("format"), description.get("kind")
+    except (AttributeError, ValueError) as error:
+        raise DataError(damaged.format(type(error).__name__)) from error
+    if told_format != FORMAT:
         raise DataError(
-            f"{source.name} has format {description.get('format')!r}; "
+            f"{source.name} has format {told_format!r}; "
             f"this version ({__version__}) reads format {FORMAT}."
         )
-    if kinds and description.get("kind") not in kinds:
-        raise DataError(
-            f"{source.name} holds a {description.get('kind')!r}, not {' or '.join(kinds)}."
-        )
-    shapes = description.pop("arrays")
-    arrays = {
-        name: table.column(name).combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        for name in shapes
-    }
-    arrays = {name: array.reshape(shapes[name]) for name, array in arrays.items()}
-    frame = table.drop_columns(list(shapes)).replace_schema_metadata(None).to_pandas()
+    if kinds and kind not in kinds:
+        raise DataError(f"{source.name} holds a {kind!r}, not {' or '.join(kinds)}.")
+    try:
+        shapes = description.pop("arrays")
+        arrays = {
+            name: table.column(name)
+            .combine_chunks()
+            .flatten()
+            .to_numpy(zero_copy_only=False)
+            .reshape(shape)
+            for name, shape in shapes.items()
+        }
+        frame = table.drop_columns(list(shapes)).replace_schema_metadata(None).to_pandas()
+    except (AttributeError, KeyError, TypeError, ValueError, NotImplementedError) as error:
+        # Errors of pyarrow are among these.
+        raise DataError(damaged.format(type(error).__name__)) from error
     return frame, description, arrays
 
 

@@ -609,6 +609,19 @@ def rewritten(path: Path, change: Callable[[dict, pa.Table], pa.Table | None]) -
         (lambda told, _: told["scales"][0].update(needs="everything"), "needs: must be one of"),
         (lambda told, _: told["scales"][0].update(colour="red"), "damaged: it does not say"),
         (lambda told, _: told.update(centre=[0.0, 0.0, 1.0]), "not those that were written"),
+        (lambda told, _: told["scales"][0].update(reverse=["q2"]), "its scales or notes are not"),
+        (lambda told, _: told["scales"][0].update(items=["q1", "q3", "q2"]), "scales or notes"),
+        (lambda told, _: told.update(notes=[]) or told.update(min_respondents=9), "or notes are"),
+        (lambda told, _: told.update(scales=["a"]), "damaged: it does not say what it holds"),
+        (lambda told, _: told.pop("arrays"), r"damaged: it does not hold .* \(KeyError\)"),
+        (lambda told, _: told["arrays"].update(sums=[5, 5]), "does not hold what it says"),
+        (lambda _, table: table.drop_columns("dropped"), "does not hold what it says"),
+        (
+            lambda _, table: table.set_column(
+                3, "sums", table["sums"].cast(pa.list_(pa.float32(), 11)).combine_chunks()
+            ),
+            "sums must be float64 and dropped int64, got sums float32, dropped int64",
+        ),
         (lambda _, table: table.set_column(0, "psu", pa.array(["x"] * 12)), "11 PSUs occur twice"),
         (lambda _, table: table.rename_columns(["who", *table.column_names[1:]]), "columns are "),
     ],
@@ -624,6 +637,41 @@ def test_damaged_files_say_what_is_wrong(tmp_path, change, message):
     with pytest.raises(DataError, match=message) as caught:
         Moments.load(rewritten(path, changed))
     assert "m.parquet" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff{}", b"[1]", b'"moments"', b"{"])
+def test_descriptions_that_cannot_be_read(tmp_path, text):
+    path = moments(table(n=400)).save(tmp_path / "m.parquet")
+    pq.write_table(pq.read_table(path).replace_schema_metadata({b"lgpi": text}), path)
+    with pytest.raises(DataError, match=r"m\.parquet is damaged"):
+        Moments.load(path)
+
+
+def test_one_damaged_bit_is_found_or_changes_nothing(tmp_path):
+    scales = [Scale("a", ("q1", "q2"), reverse=("q2",)), Scale("means", ("q1", "q2"), "means")]
+    found = moments(table(n=400), scales=scales)
+    path = found.save(tmp_path / "m.parquet")
+    found = Moments.load(path)
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(0, len(whole), 5):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            back = Moments.load(path)
+        except DataError:
+            refused += 1
+            continue
+        assert (back.digest, back.notes) == (found.digest, found.notes)
+    assert refused > len(whole) / 10
+
+
+def test_a_file_of_an_earlier_version_has_no_seal(tmp_path):
+    found = moments(table(n=400), scales=SCALES[:1])
+    path = found.save(tmp_path / "m.parquet", min_respondents=1)
+    back = Moments.load(rewritten(path, lambda told, _: told.pop("seal") and None))
+    assert back.digest == found.digest
 
 
 def test_files_with_impossible_sums(tmp_path):
