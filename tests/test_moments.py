@@ -762,6 +762,16 @@ def test_a_replicate_that_leaves_too_few_respondents_has_no_answer():
     assert np.isnan(average_r(spread)[[0, 2]]).all()
 
 
+@pytest.mark.parametrize(("needs", "missing"), LAYOUTS)
+def test_one_respondent_has_no_variance_whatever_the_rounding(needs, missing):
+    answers, weight = [[0.1, 0.7, 1.3], [2.2, 0.9, 3.1]], [0.3, 1.7]
+    found = Moments.from_answers(answers, psu=[1, 2], weight=weight, needs=needs, missing=missing)
+    spread = found.spread(None, found.replicate([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
+    assert np.isnan(spread.variances[:2]).all()
+    assert np.isnan(spread.total[:2]).all()
+    assert np.isfinite(spread.variances[2]).all()
+
+
 def test_repr_tells_what_is_held():
     assert repr(moments(table())) == "Moments of 12 PSUs: all items (4 items)"
 

@@ -176,11 +176,16 @@ def _shift_variances(block: Floats, by: Floats) -> None:
     block[:, -1] += weight[:, 0] * move**2 - 2 * move * sums.sum(axis=1)
 
 
+def _divisor(weight: Floats, n: Floats) -> Floats:
+    """Return what sums of squares are divided by: NaN unless two respondents are left."""
+    return np.where(n > 1, weight * (n - 1) / n, np.nan)
+
+
 def _variances(sums: Floats, k: int) -> Spread:
     """Return the spread of items from sums of the layout "variances", shape (…, 2k + 3)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         n, weight, first = sums[..., 0], sums[..., 1], sums[..., 2 : 2 + k]
-        divisor = weight * (n - 1) / n
+        divisor = _divisor(weight, n)
         items = sums[..., 2 + k : 2 + 2 * k] - np.square(first) / weight[..., None]
         total = sums[..., -1] - np.square(first.sum(axis=-1)) / weight
         return Spread(items / divisor[..., None], total / divisor)
@@ -223,7 +228,7 @@ def _listwise(sums: Floats, k: int) -> Spread:
     """Return the spread of items from sums of the layout "listwise"."""
     with np.errstate(divide="ignore", invalid="ignore"):
         n, weight, first = sums[..., 0], sums[..., 1], sums[..., 2 : 2 + k]
-        divisor = weight * (n - 1) / n
+        divisor = _divisor(weight, n)
         outer = first[..., :, None] * first[..., None, :]
         product = _square(sums[..., 2 + k :], k) - outer / weight[..., None, None]
         return Spread.from_covariance(product / divisor[..., None, None])
@@ -269,7 +274,7 @@ def _pairwise(sums: Floats, k: int) -> Spread:
     with np.errstate(divide="ignore", invalid="ignore"):
         n, weight, product, first = _parts(sums, k)
         centred = product - first * np.swapaxes(first, -1, -2) / weight
-        return Spread.from_covariance(centred / (weight * (n - 1) / n))
+        return Spread.from_covariance(centred / _divisor(weight, n))
 
 
 # Pair counts: respondents used; if pairwise, those of each pair; those of each answer to each
