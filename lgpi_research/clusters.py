@@ -19,16 +19,25 @@ Ints = npt.NDArray[np.intp]
 def as_labels(values: pd.Series) -> pd.Series:
     """Return values as text; whole numbers lose their point, missing values stay missing.
 
+    The text of a value depends on no other, so that parts of a table name things alike.
+
     Examples
     --------
-    >>> as_labels(pd.Series([412.0, None])).tolist()
-    ['412', nan]
+    >>> as_labels(pd.Series([412.0, 0.5, None])).tolist()
+    ['412', '0.5', nan]
     """
-    if pd.api.types.is_float_dtype(values):
-        known = values.dropna()
-        if (known == known.round()).all() and (known.abs() < 2**53).all():
-            values = values.astype("Int64")
-    return values.astype("str").mask(values.isna())
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    labels, numbers = values.astype("str"), values
+    if values.dtype == object:
+        numbers = values.where(values.map(lambda value: isinstance(value, float | np.floating)))
+        numbers = numbers.astype("float64")
+    if pd.api.types.is_float_dtype(numbers):
+        read = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+        whole = (read == np.round(read)) & (np.abs(read) < 2**53)
+        without = pd.Series(np.where(whole, read, 0).astype(np.int64), index=values.index)
+        labels = labels.mask(whole, without.astype("str"))
+    return labels.mask(values.isna())
 
 
 def clusters(

@@ -116,6 +116,14 @@ def test_files_of_other_columns_or_types(tmp_path):
         moments_from_file(tmp_path, scales=SCALES, **DESIGN)
 
 
+def test_clusters_with_numbers_that_are_not_whole():
+    frame = table(300).assign(village=np.repeat([1.5, 2.0, 3.0], 100))
+    found = moments_from_file(frame, psu="village", items=ITEMS)  # the last block has only 3.0
+    whole = Moments.from_answers(frame[ITEMS], psu=frame["village"])
+    assert found.psus["psu"].tolist() == ["1.5", "2", "3"]
+    assert found.digest == whole.digest
+
+
 def test_small_integers_with_codes_of_missing_answers(tmp_path):
     frame = table()
     coded = frame.fillna({"q1": 9, "q2": 9, "q3": 98, "q4": 9}).astype(dict.fromkeys(ITEMS, "int8"))

@@ -249,7 +249,11 @@ def test_respondents_of_weight_zero_are_left_out_and_counted():
 
 def test_labels_lose_the_point_of_whole_numbers():
     assert as_labels(pd.Series([412.0, 3.0])).tolist() == ["412", "3"]
-    assert as_labels(pd.Series([0.5, 3.0])).tolist() == ["0.5", "3.0"]
+    assert as_labels(pd.Series([0.5, 3.0])).tolist() == ["0.5", "3"]
+    assert as_labels(pd.Series([0.5, 3.0]).astype("category")).tolist() == ["0.5", "3"]
+    assert as_labels(pd.Series([0.5, 3.0, "3"], dtype=object)).tolist() == ["0.5", "3", "3"]
+    assert as_labels(pd.Series([3.0, None], dtype="Float64")).isna().tolist() == [False, True]
+    assert as_labels(pd.Series([2.0**60, np.inf, -0.0])).tolist() == [str(2.0**60), "inf", "0"]
     one = Moments.from_answers(np.eye(4), psu=[1.0, 1.0, 2.0, 2.0])
     two = Moments.from_answers(np.eye(4), psu=["1", "1", "2", "2"])
     mixed = Moments.from_answers(np.eye(4), psu=pd.Series([1, "1", 2, "2"], dtype=object))
