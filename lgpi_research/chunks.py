@@ -19,6 +19,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.dataset as pa_dataset
 import pyarrow.parquet as pq
 
+from lgpi_research.answer_tables import answer_table
 from lgpi_research.errors import DataError, Problems, SpecError, nearest
 from lgpi_research.moments import ROWS, Moments, sum_moments
 from lgpi_research.scales import Scale, check_scales
@@ -419,13 +420,18 @@ def _sums(
     """Return the sums of one block."""
     answers = frame[list(plan.items)]
     codes = np.zeros((len(plan.items), len(plan.missing_codes)), dtype=np.int64)
-    if plan.missing_codes:
+    if plan.missing_codes:  # which may be text, as the answers that they stand among
+        numbers, _ = answer_table(answers, plan.items, where)
         for number, code in enumerate(plan.missing_codes):
-            codes[:, number] = (answers == code).sum().to_numpy()
-        answers = answers.mask(answers.isin(list(plan.missing_codes)))
+            codes[:, number] = (numbers == code).sum(axis=0)
+        numbers = np.where(np.isin(numbers, plan.missing_codes), np.nan, numbers)
+        answers = pd.DataFrame(numbers, columns=list(plan.items))
     roles = {role: frame[column] for role, column in plan.roles.items()}
     weight = roles.get("weight")
-    nobody = weight is not None and bool((weight == 0).all())
+    unweighted = 0
+    if weight is not None:
+        unweighted = int((pd.to_numeric(weight, errors="coerce") == 0).sum())
+    nobody = unweighted == len(frame)
     found = Moments.from_answers(
         answers,
         psu=roles["psu"],
@@ -441,7 +447,6 @@ def _sums(
         nothing = np.zeros_like(found.sums), np.zeros_like(found.dropped)
         about = np.zeros_like(found.centre) if centre is None else centre
         found = replace(found, sums=nothing[0], dropped=nothing[1], centre=about)
-    unweighted = 0 if weight is None else int((weight == 0).sum())
     return _Made(found, len(frame), unweighted, codes)
 
 

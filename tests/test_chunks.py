@@ -124,6 +124,23 @@ def test_clusters_with_numbers_that_are_not_whole():
     assert found.digest == whole.digest
 
 
+def test_codes_and_weights_that_are_text():
+    frame = table(300)
+    text = frame.fillna({"q1": 9}).astype({"q1": int, "weight": str}).astype({"q1": str})
+    options = {"psu": "village", "items": ITEMS, "weight": "weight", "missing_codes": [9]}
+    found = moments_from_file(text, **options)
+    numbers = moments_from_file(frame.fillna({"q1": 9}), **options)
+    assert found.digest == numbers.digest
+    assert found.notes == numbers.notes
+    assert "q1: missing codes set aside: 9 (" in found.notes[0]
+    text.loc[4, "q1"] = "often"
+    with pytest.raises(DataError, match="rows from 1\n- q1: text in 1 of 128 values"):
+        moments_from_file(text, **options)
+    text.loc[4, ["q1", "weight"]] = "1", "heavy"
+    with pytest.raises(DataError, match="weight: weights must be numbers"):
+        moments_from_file(text, **options)
+
+
 def test_small_integers_with_codes_of_missing_answers(tmp_path):
     frame = table()
     coded = frame.fillna({"q1": 9, "q2": 9, "q3": 98, "q4": 9}).astype(dict.fromkeys(ITEMS, "int8"))
