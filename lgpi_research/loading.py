@@ -226,6 +226,14 @@ def _join(frame: pd.DataFrame, other: Source, unit: str, period: str) -> tuple[p
         raise DataError(f"{other.name}: has no column {unit!r}, so it cannot be joined.")
     keys = [unit, *([period] if period in other.frame.columns else [])]
     rows = other.frame[keys]
+    for key in keys:
+        sides = [pd.api.types.is_numeric_dtype(column) for column in (frame[key], rows[key])]
+        if sides[0] != sides[1]:
+            told = [("text", "numbers")[side] for side in sides]
+            raise DataError(
+                f"{other.name}: {key} holds {told[1]}, and {told[0]} in the first table, so they "
+                "cannot be joined. Write it one way in both."
+            )
     twice = rows[unit][rows.duplicated()].unique()
     if len(twice):
         raise DataError(f"{other.name}: {len(twice)} units stand in two rows ({listing(twice)}).")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lgpi_research.clusters import as_labels
 from lgpi_research.codebook import Codebook, Indicator
 from lgpi_research.comparison import compare_settings
 from lgpi_research.errors import DataError, SpecError, listing, nearest
@@ -212,7 +213,7 @@ class Study:
         """
         if scores is None:
             return self.table
-        # Units are matched as text: a survey names its places so, whatever the table holds.
+        # Units are matched as labels: a survey names its places so, whatever the table holds.
         keys = {"unit": self.recipe.unit}
         if "period" in scores.frame:
             keys["period"] = self.recipe.period
@@ -220,9 +221,9 @@ class Study:
         columns = [str(name) for name in scores.frame]
         named |= {name: name for name in columns if name.startswith(DIMENSION)}
         found = scores.frame[[*keys, *(name for name in named if name in columns)]]
-        found = found.rename(columns=named).assign(unit=found["unit"].astype("str"))
+        found = found.rename(columns=named).assign(unit=as_labels(found["unit"]))
         units = pd.DataFrame({key: self.table[column] for key, column in keys.items()})
-        matched = units.assign(unit=units["unit"].astype("str")).merge(
+        matched = units.assign(unit=as_labels(units["unit"])).merge(
             found, on=list(keys), how="left", validate="m:1"
         )
         made = {name: matched[name].to_numpy() for name in named.values() if name in matched}

@@ -209,11 +209,32 @@ def test_a_survey_runs_from_answers_to_the_link(tmp_path):
     assert any("12 of 12 rows joined by town; 2 rows not used" in note for note in study.notes)
 
 
+def test_places_that_are_numbers_with_a_point_find_their_scores(tmp_path):
+    """Statistics programs keep codes as floats: place 3 is then 3.0, and its scores are of '3'."""
+    path = survey_folder(tmp_path)
+    whole = load_study(path).run(stages=("link",))["link"]
+    answers = pd.read_csv(tmp_path / "answers.csv").astype({"town": float})
+    answers.to_parquet(tmp_path / "answers.parquet", index=False)
+    path.write_text(SURVEY.replace("answers.csv", "answers.parquet"))
+    found = load_study(path).run(stages=("link",))["link"]
+    assert found.measure["n_used"] == whole.measure["n_used"] == 12
+    assert_allclose(found.measure["estimate"], whole.measure["estimate"], rtol=1e-12)
+
+
 def test_tables_that_cannot_be_joined_are_refused(tmp_path):
     path = survey_folder(tmp_path)
     budgets = pd.read_csv(tmp_path / "budgets.csv")
     pd.concat([budgets, budgets.head(1)]).to_csv(tmp_path / "budgets.csv", index=False)
     with pytest.raises(DataError, match=r"1 units stand in two rows \(0\)"):
+        load_study(path)
+
+
+def test_tables_whose_units_are_numbers_and_text_are_refused(tmp_path):
+    path = survey_folder(tmp_path)
+    budgets = pd.read_csv(tmp_path / "budgets.csv")
+    budgets["town"] = [f"town {number}" for number in budgets["town"]]
+    budgets.to_csv(tmp_path / "budgets.csv", index=False)
+    with pytest.raises(DataError, match=r"town holds text, and numbers in the first table"):
         load_study(path)
 
 
