@@ -32,6 +32,15 @@ Seed = Annotated[int | None, typer.Option(help="Seed; 0 for the same numbers eac
 Draws = Annotated[int, typer.Option(help="Draws of the weight sensitivity.")]
 Jobs = Annotated[int | None, typer.Option(help="Workers; the numbers do not depend on them.")]
 Out = Annotated[Path | None, typer.Option(help="Folder to write tables, figures and a page to.")]
+Psu = Annotated[str, typer.Option(help="Column of the primary sampling unit.")]
+Stratum = Annotated[str, typer.Option(help="Column of the stratum.")]
+Weight = Annotated[str, typer.Option(help="Column of the sampling weight.")]
+Groups = Annotated[str, typer.Option(help="Column of groups to assess one by one.")]
+Level = Annotated[float, typer.Option(help="Level of the intervals.")]
+Delimiter = Annotated[str | None, typer.Option(help="Delimiter of a text table.")]
+Decimal = Annotated[str, typer.Option(help="Decimal mark of a text table.")]
+Encoding = Annotated[str | None, typer.Option(help="Encoding of a text table.")]
+Sheet = Annotated[str | None, typer.Option(help="Sheet of an Excel file.")]
 CONCENTRATION = 50.0
 LEVEL = 0.95
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object in full precision.")]
@@ -48,11 +57,11 @@ def _table_options(
     missing_codes: Annotated[str, typer.Option(help="Codes of no answer: -99,8")] = "",
     normalise: Annotated[str, typer.Option(help="zscore, rank, or minmax (sample).")] = "zscore",
     aggregate: Annotated[str, typer.Option(help="arithmetic or geometric.")] = "arithmetic",
-    delimiter: Annotated[str | None, typer.Option(help="Delimiter of a text table.")] = None,
-    decimal: Annotated[str, typer.Option(help="Decimal mark of a text table.")] = ".",
+    delimiter: Delimiter = None,
+    decimal: Decimal = ".",
     thousands: Annotated[str | None, typer.Option(help="Thousands mark of a text table.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Encoding of a text table.")] = None,
-    sheet: Annotated[str | None, typer.Option(help="Sheet of an Excel file.")] = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
 ) -> None:
     """Hold the options that every command on a table shares; see `_on_table`."""
 
@@ -142,18 +151,18 @@ def run(
 def reliability(
     options: dict[str, Any],
     reflective: Annotated[str, typer.Option(help="Dimensions whose items should agree: a,b")] = "",
-    psu: Annotated[str, typer.Option(help="Column of the primary sampling unit.")] = "",
-    stratum: Annotated[str, typer.Option(help="Column of the stratum.")] = "",
-    weight: Annotated[str, typer.Option(help="Column of the sampling weight.")] = "",
+    psu: Psu = "",
+    stratum: Stratum = "",
+    weight: Weight = "",
     place: Annotated[str, typer.Option(help="Column of the places that scores are of.")] = "",
-    by: Annotated[str, typer.Option(help="Column of groups to assess one by one.")] = "",
+    by: Groups = "",
     coefficients: Annotated[
         str, typer.Option(help="alpha,omega,lambda2,ordinal_alpha,… ; alpha,omega if absent.")
     ] = "",
     interval: Annotated[
         str, typer.Option(help="Shown: jackknife, directional, rao_wu, bootstrap or feldt.")
     ] = "jackknife",
-    level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
+    level: Level = LEVEL,
     missing: Annotated[
         str, typer.Option(help="Answers that count: listwise or pairwise.")
     ] = "listwise",
@@ -186,9 +195,9 @@ def reliability(
 @_on_table
 def estimate(
     options: dict[str, Any],
-    psu: Annotated[str, typer.Option(help="Column of the primary sampling unit.")] = "",
-    stratum: Annotated[str, typer.Option(help="Column of the stratum.")] = "",
-    weight: Annotated[str, typer.Option(help="Column of the sampling weight.")] = "",
+    psu: Psu = "",
+    stratum: Stratum = "",
+    weight: Weight = "",
     statistic: Annotated[
         str, typer.Option(help="mean, total, proportion, ratio, quantile or variance.")
     ] = "mean",
@@ -197,7 +206,7 @@ def estimate(
     variance: Annotated[
         str, typer.Option(help="taylor, jackknife, brr, fay, subbootstrap or bootstrap.")
     ] = "taylor",
-    level: Annotated[float, typer.Option(help="Level of the intervals.")] = LEVEL,
+    level: Level = LEVEL,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -222,11 +231,11 @@ def estimate(
 @_on_table
 def nonresponse(
     options: dict[str, Any],
-    psu: Annotated[str, typer.Option(help="Column of the primary sampling unit.")] = "",
-    stratum: Annotated[str, typer.Option(help="Column of the stratum.")] = "",
-    weight: Annotated[str, typer.Option(help="Column of the sampling weight.")] = "",
-    by: Annotated[str, typer.Option(help="Column of groups to assess one by one.")] = "",
-    level: Annotated[float, typer.Option(help="Level of the intervals.")] = LEVEL,
+    psu: Psu = "",
+    stratum: Stratum = "",
+    weight: Weight = "",
+    by: Groups = "",
+    level: Level = LEVEL,
     as_json: Json = False,
 ) -> None:
     """Answers and kinds of none, item by item, and bounds of means whatever was not said."""
@@ -249,11 +258,11 @@ def decompose(
     target: Annotated[str, typer.Option("--object", help="Facet whose levels are told apart.")],
     fixed: Annotated[str, typer.Option(help="Facets that scores do not go beyond: a,b")] = "",
     method: Annotated[str, typer.Option(help="auto, anova or reml.")] = "auto",
-    level: Annotated[float, typer.Option(help="Level of the intervals.")] = LEVEL,
-    delimiter: Annotated[str | None, typer.Option(help="Delimiter of a text table.")] = None,
-    decimal: Annotated[str, typer.Option(help="Decimal mark of a text table.")] = ".",
-    encoding: Annotated[str | None, typer.Option(help="Encoding of a text table.")] = None,
-    sheet: Annotated[str | None, typer.Option(help="Sheet of an Excel file.")] = None,
+    level: Level = LEVEL,
+    delimiter: Delimiter = None,
+    decimal: Decimal = ".",
+    encoding: Encoding = None,
+    sheet: Sheet = None,
     as_json: Json = False,
 ) -> None:
     """Split the variance of scores by source, and say how far the scores generalise."""
@@ -337,12 +346,12 @@ def agreement(
     interval: Annotated[
         str, typer.Option(help="Krippendorff's interval: jackknife or bootstrap.")
     ] = "jackknife",
-    level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
+    level: Level = LEVEL,
     draws: Annotated[int, typer.Option(help="Bootstrap draws of units.")] = 1000,
-    delimiter: Annotated[str | None, typer.Option(help="Delimiter of a text table.")] = None,
-    decimal: Annotated[str, typer.Option(help="Decimal mark of a text table.")] = ".",
-    encoding: Annotated[str | None, typer.Option(help="Encoding of a text table.")] = None,
-    sheet: Annotated[str | None, typer.Option(help="Sheet of an Excel file.")] = None,
+    delimiter: Delimiter = None,
+    decimal: Decimal = ".",
+    encoding: Encoding = None,
+    sheet: Sheet = None,
     seed: Seed = 0,
     jobs: Jobs = None,
     as_json: Json = False,

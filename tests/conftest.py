@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -53,6 +55,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             for case, name in zip(cases, names, strict=True)
         ]
         metafunc.parametrize("reference_case", cases, ids=ids)
+
+
+@pytest.fixture
+def two_dask_workers() -> Iterator[None]:
+    """Make a Dask cluster of two workers the default of a test."""
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR
+        ) as cluster,
+        distributed.Client(cluster),
+    ):
+        yield
 
 
 OUTCOMES = {"passed": "agree", "failed": "differ", "skipped": "no adapter"}

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -352,18 +351,6 @@ def test_a_digest_is_the_same_in_another_process() -> None:
 
 
 # A cluster
-
-
-@pytest.fixture
-def two_dask_workers() -> Iterator[None]:
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR
-        ) as cluster,
-        distributed.Client(cluster),
-    ):
-        yield
 
 
 @pytest.mark.usefixtures("two_dask_workers")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -314,18 +313,6 @@ def test_a_dask_table_and_its_problems(tmp_path):
     bad.loc[700, "q2"] = np.inf
     with pytest.raises(DataError, match=r"the Dask table, partition 3, rows from 1\n- q2: 1 of"):
         moments_from_dask(partitions(bad, 300), psu="village", items=ITEMS)
-
-
-@pytest.fixture
-def two_dask_workers() -> Iterator[None]:
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR
-        ) as cluster,
-        distributed.Client(cluster),
-    ):
-        yield
 
 
 @pytest.mark.usefixtures("two_dask_workers")
