@@ -149,10 +149,11 @@ def moments_from_dask(
     Returns
     -------
     Moments
-        Independent of workers. The same bytes as `moments_from_file` if sums are exact,
-        which those of whole numbers with whole weights are, or if every partition but the
-        last has a multiple of `lgpi_research.moments.ROWS` rows; otherwise the same up to
-        the rounding of sums in another order.
+        Independent of workers. The same bytes as `moments_from_file` if every partition but
+        the last has a multiple of `lgpi_research.moments.ROWS` rows; or if sums are exact,
+        which those of whole numbers with whole weights are, and the first partition with
+        rows holds 255 respondents with a weight, about whose answers sums are taken.
+        Otherwise what is made of the sums is the same up to rounding.
 
     Raises
     ------

@@ -301,6 +301,17 @@ def test_partitions_of_whole_blocks_give_the_same_bytes():
     assert_allclose(odd.sums, whole.sums, rtol=1e-12, atol=1e-10)
 
 
+def test_a_small_first_partition_moves_the_centre_and_nothing_else():
+    frame = table().assign(q1=np.r_[np.ones(40), np.full(960, 5.0)])
+    plain = {**DESIGN, "weight": None}
+    whole = moments_from_file(frame, scales=SCALES, **plain)
+    found = moments_from_dask(partitions(frame, 40), scales=SCALES, **plain)
+    assert found.centre[0] != whole.centre[0]
+    assert_allclose(found.spread("b").covariance, whole.spread("b").covariance, rtol=1e-12)
+    assert_array_equal(found.pair_counts("pairs").counts, whole.pair_counts("pairs").counts)
+    pd.testing.assert_frame_equal(found.means("means")[0], whole.means("means")[0], rtol=1e-12)
+
+
 def test_a_dask_table_and_its_problems(tmp_path):
     dd = pytest.importorskip("dask.dataframe")
     frame = table()
