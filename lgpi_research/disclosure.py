@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -9,7 +12,7 @@ import pandas as pd
 from lgpi_research.clusters import sorted_clusters
 from lgpi_research.errors import DataError, listing
 
-__all__ = ["merge_small_clusters"]
+__all__ = ["merge_small_clusters", "small_differences"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
@@ -68,6 +71,41 @@ def merge_small_clusters(
     place_of[order] = np.arange(len(order))
     names = [name for name, members in zip(merged, groups, strict=True) if len(members) > 1]
     return place_of[codes], left.iloc[order].reset_index(drop=True), names
+
+
+def small_differences(answered: Sequence[tuple[str, ...]], counts: Floats, minimum: int) -> int:
+    """Count the groups of a few respondents whose sums can be had by subtraction.
+
+    Who answered items a and b also answered a. So the sums over those who answered a, less
+    the sums over those who answered a and b, are sums over the others.
+
+    Parameters
+    ----------
+    answered : sequence of tuple of str
+        Items that the respondents behind each statistic answered.
+    counts : ndarray of shape (n_psu, n_statistics)
+        How many there are.
+    minimum : int
+        How many are enough.
+
+    Returns
+    -------
+    int
+        Clusters and pairs of nested statistics that differ by some respondents, but fewer
+        than the minimum.
+
+    Examples
+    --------
+    >>> small_differences([("a",), ("a", "b")], np.array([[9.0, 8.0], [9.0, 9.0], [9.0, 4.0]]), 5)
+    1
+    """
+    sets = [frozenset(items) for items in answered]
+    found = 0
+    for one, within in itertools.permutations(range(len(sets)), 2):
+        if sets[one] < sets[within]:
+            differ = counts[:, one] - counts[:, within]
+            found += int(((differ > 0) & (differ < minimum)).sum())
+    return found
 
 
 def _small(counts: Floats, minimum: npt.NDArray[np.int64]) -> bool:

@@ -20,7 +20,7 @@ from lgpi_research.answer_tables import answer_table, centres, infinite_answers
 from lgpi_research.blocks import digest
 from lgpi_research.clusters import as_labels, checked_weights, clusters
 from lgpi_research.codebook import Codebook
-from lgpi_research.disclosure import merge_small_clusters
+from lgpi_research.disclosure import merge_small_clusters, small_differences
 from lgpi_research.errors import DataError, Problems, SpecError, listing, nearest
 from lgpi_research.indicators import Indicators
 from lgpi_research.methods.consistency import Spread
@@ -603,17 +603,24 @@ class Moments:
         held to the minimum. Tables of pairs hold more of people than covariances do: of the
         only one who gave an answer they tell every other answer, which is what `min_answers`
         is for. With rare answers it merges many clusters, so that such tables are best kept
-        of large ones. This keeps single answers from being read off, which is
-        less than anonymity: who knows all but one of a cluster can subtract, and
-        products of many answers of few people may be solved for them. Before
-        publishing, choose a larger minimum, or ``needs="variances"``.
+        of large ones.
+
+        This keeps single answers from being read off one sum, which is less than
+        anonymity: who knows all but one of a cluster can subtract, and products of many
+        answers of few people may be solved for them. Sums over different respondents of a
+        cluster can be subtracted too: means of items beside a scale of the same items, or
+        pairwise covariances, tell the answers of those who answered one item and not
+        another. A note of the file counts such differences that rest on too few
+        respondents (`lgpi_research.disclosure.small_differences`). The same holds of two
+        files of one survey, which no file can know. Before publishing, choose a larger
+        minimum, ``needs="variances"``, or scales without items in common.
         """
         fewest = min_respondents if min_answers is None else min_answers
         for name, least in (("min_respondents", min_respondents), ("min_answers", fewest)):
             whole = isinstance(least, int | np.integer) and least >= 1
             if isinstance(least, bool) or not whole:
                 raise SpecError(f"{name} must be a whole number >= 1, got {least}.")
-        kept = self._merged(int(min_respondents), int(fewest))
+        kept = self._merged(int(min_respondents), int(fewest))._warned(int(min_respondents))
         told = {"min_respondents": int(min_respondents), "min_answers": int(fewest)}
         return write_fields(path, {name: getattr(kept, name) for name in FIELDS}, told)
 
@@ -636,6 +643,23 @@ class Moments:
             parts.append(self.sums[:, start : start + layout.n_counts(k)])
             of_answers.append(np.arange(layout.n_counts(k)) >= layout.n_sets(k))
         return np.concatenate(parts, axis=1), np.concatenate(of_answers)
+
+    def _warned(self, minimum: int) -> Moments:
+        """Return moments with a note on differences that rest on fewer than a minimum."""
+        answered, counts = [], []
+        for number, scale in enumerate(self.scales):
+            sets = scale.answered
+            end = self._columns(number).start + scale.layout.n_sets(len(scale.items))
+            answered += sets
+            counts.append(self.sums[:, end - len(sets) : end])
+        few = small_differences(answered, np.concatenate(counts, axis=1), minimum)
+        note = (
+            f"Differences between sums of a cluster that rest on fewer than {minimum} respondents, "
+            f"who answered an item and not another: {few:,}. Their answers can be computed."
+        )
+        if not few or note in self.notes:
+            return self
+        return replace(self, notes=(*self.notes, note))
 
     def _merged(self, minimum: int, fewest: int) -> Moments:
         """Return moments in which every count is 0 or at least the minimum of its kind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -115,6 +116,18 @@ class Scale:
     def width(self) -> int:
         """Number of sums for each PSU."""
         return self.layout.width(len(self.items))
+
+    @property
+    def answered(self) -> list[tuple[str, ...]]:
+        """Items that those answered who stand behind each statistic, in the order of counts.
+
+        The counts are the last of the layout's first `n_sets` columns.
+        """
+        if self.needs == "means":
+            return [(item,) for item in self.items]
+        if self.missing == "pairwise":
+            return list(itertools.combinations_with_replacement(self.items, 2))
+        return [self.items]
 
 
 def check_scales(scales: Sequence[Scale], names: Sequence[str]) -> None:

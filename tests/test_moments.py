@@ -19,7 +19,7 @@ from lgpi_research.methods.consistency import alpha, average_r
 from lgpi_research.methods.ordinal import omega_categorical, ordinal_alpha, ordinal_omega
 from lgpi_research.methods.polychoric import PairCounts
 from lgpi_research.methods.replicates import jackknife
-from lgpi_research.moments import Moments, Scale, as_labels
+from lgpi_research.moments import Moments, Scale, as_labels, sum_moments
 from lgpi_research.results import write_parquet
 from lgpi_research.survey import Survey, SurveyDesign
 
@@ -245,6 +245,21 @@ def test_respondents_of_weight_zero_are_left_out_and_counted():
     assert found.n_used() == 100
     assert_allclose(found.spread().covariance, other.spread().covariance, rtol=1e-12)
     assert found.notes == ("20 of 120 respondents have weight 0 and are left out.",)
+
+
+def test_the_centre_is_an_answer_that_counts():
+    frame = table(whole=True)
+    frame.loc[frame.index[:40], ["weight", *ITEMS]] = [0.0, 99.0, 99.0, 99.0, 99.0]
+    found, other = moments(frame, weighted=True), moments(frame.iloc[40:], weighted=True)
+    assert found.digest == other.digest
+
+
+def test_parts_in_any_order_keep_the_sums_of_each_psu():
+    frame = table(whole=True)
+    parts = [frame[frame["psu"] % 4 == number] for number in (3, 0, 2, 1)]
+    whole = moments(frame)
+    found = sum_moments(moments(part, centre=whole.centre) for part in parts)
+    assert found.digest == whole.digest
 
 
 def test_labels_lose_the_point_of_whole_numbers():
@@ -573,6 +588,44 @@ def test_a_small_psu_without_neighbours_is_refused(tmp_path):
         found.save(tmp_path / "m.parquet")
     assert "lower min_respondents" in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_answers_that_differences_tell_are_noted(tmp_path):
+    answers = np.tile([[1.0, 2.0], [3.0, 2.0]], (10, 1))
+    answers[4] = 4.0, np.nan  # the only one who answered the first item and not the second
+    both, psu = ("one", "two"), np.repeat(["a", "b"], 10)
+    scales = {
+        "means": Scale("means", both, "means"),
+        "first": Scale("first", ("one",), "means"),
+        "listwise": Scale("listwise", both),
+        "variances": Scale("variances", both, "variances"),
+        "pairwise": Scale("pairwise", both, missing="pairwise"),
+    }
+
+    def notes(*names: str) -> tuple[str, ...]:
+        found = Moments.from_answers(
+            answers, psu=psu, items=both, scales=[scales[name] for name in names]
+        )
+        file = found.save(tmp_path / "m.parquet", min_respondents=5)
+        return Moments.load(file).notes
+
+    for names in (["means", "listwise"], ["variances", "first"], ["pairwise"]):
+        (note,) = notes(*names)
+        assert note.endswith("answered an item and not another: 1. Their answers can be computed.")
+    for names in (["means"], ["listwise", "variances"], ["variances"]):
+        assert notes(*names) == ()
+    # Indeed, the answer of the one is what is left.
+    found = Moments.from_answers(
+        answers, psu=psu, items=both, scales=[scales["means"], scales["listwise"]]
+    )
+    (means, about), (products, centre) = found.part("means"), found.part("listwise")
+    rest = means[:, 5] + about[0] * means[:, 3] - products[:, 2] - centre[0] * products[:, 1]
+    assert rest[0] == 4.0
+    answers[14:18] = answers[4]
+    answers[4] = 1.0, 2.0
+    assert "not another: 1." in notes("means", "listwise")[0]
+    answers[18] = answers[14]
+    assert notes("means", "listwise") == ()
 
 
 @pytest.mark.parametrize("minimum", [0, 2.5, True, "5"])
