@@ -111,4 +111,4 @@ def group_labels(data: Survey | Moments, by: str | pd.Series) -> pd.Series:
         if len(given) != len(rows):
             raise SpecError(f"by: {len(given)} labels for {len(rows)} rows.")
     labels = as_labels(given)
-    return labels.mask(labels.isna() | (labels == ""))
+    return labels.mask(labels.str.strip() == "")

@@ -238,3 +238,12 @@ def test_codes_that_the_file_declares_join_those_of_the_recipe(write, tmp_path):
     told = read_recipe(write(text.replace('dimension = "one"\ngo', codes, 1)))
     assert told.codebook["a"].kinds == {9: "refused", 8: "other"}
     assert told.codebook["b"].kinds == {7: "other"}
+
+
+def test_budgets_as_planned_and_as_they_came_out_do_not_mix(write):
+    text = RECIPE.replace('sources = ["table.csv"]', 'sources = ["vietnam_provinces"]')
+    text = text.replace("share |", "own_ratio_plan + own_ratio_final |")
+    said = problems(write(text))
+    assert "link[1]: the link mixes budgets as planned with budgets as they came out" in said
+    assert "(plan: own_ratio_plan; outturn: own_ratio_final)" in said
+    assert "mixes" not in problems(write(text.replace(" + own_ratio_final", "")))

@@ -561,14 +561,14 @@ def test_groups_of_moments_are_groups_of_clusters(survey):
 def test_groups_without_an_answer_are_left_out_by_name(survey):
     frame = survey.frame.assign(part="most")
     frame.loc[frame.index[:3], "part"] = "few"
-    frame.loc[frame.index[3], "part"] = None
+    frame.loc[frame.index[3:6], "part"] = [None, "", " "]
     frame.loc[frame["part"] == "few", "q1"] = 3
     data = Survey(frame, survey.codebook, survey.design)
     told = assess_reliability(data, by="part", n_draws=50, seed=0)
     assert told.frame["group"].unique().tolist() == ["all", "most"]
     assert any(note.startswith("Left out, few: ") and "q1 never varies" in note
                for note in told.notes)  # fmt: skip
-    assert any("1 of 480 respondents have no group" in note for note in told.notes)
+    assert any("3 of 480 respondents have no group" in note for note in told.notes)
     with pytest.raises(SpecError, match=r"there is no column 'prat'\. Did you mean 'part'"):
         assess_reliability(data, by="prat", seed=0)
     with pytest.raises(SpecError, match="3 labels for 480 rows"):

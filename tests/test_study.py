@@ -14,7 +14,7 @@ from lgpi_research.errors import DataError, SpecError
 from lgpi_research.loading import load_study, study_from_table
 from lgpi_research.methods.places import unit_reliability
 from lgpi_research.results import load_result
-from lgpi_research.study import compare_studies
+from lgpi_research.study import _stability, compare_studies
 
 
 def by_hand(y: np.ndarray, X: np.ndarray, clusters: np.ndarray) -> tuple[float, float, float]:
@@ -248,6 +248,60 @@ def test_a_study_of_a_table_without_an_index_links_columns(tmp_path):
     assert study.run(stages=("link",))["link"].measure["term"] == "x"
     with pytest.raises(SpecError, match="no dimension is named"):
         study.run(stages=("scores",))
+
+
+NATIVE = """
+[study]
+title = "Marks out of ten"
+unit = "place"
+sources = ["marks.csv"]
+
+[[indicator]]
+name = "a"
+dimension = "one"
+goalposts = { low = 2, high = 10 }
+std_error = "se"
+
+[[indicator]]
+name = "b"
+dimension = "two"
+goalposts = { low = 2, high = 10 }
+std_error = "se"
+
+[index]
+normalise = { method = "minmax", basis = "goalposts" }
+
+[reliability]
+error_correlation = 1
+
+[[link]]
+formula = "score ~ x"
+cluster = "none"
+"""
+
+
+def test_links_see_scores_and_their_errors_in_the_unit_of_the_indicators(tmp_path):
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"place": range(30), "x": rng.normal(size=30), "se": 0.5})
+    frame = frame.assign(a=rng.uniform(3, 9, 30), b=rng.uniform(3, 9, 30))
+    frame.to_csv(tmp_path / "marks.csv", index=False)
+    (tmp_path / "marks.toml").write_text(NATIVE)
+    study = load_study(tmp_path / "marks.toml")
+    table = study.link_table(study.scores())
+    assert_allclose(table["score"], frame[["a", "b"]].mean(axis=1), rtol=1e-12)
+    assert_allclose(table["dimension_two"], frame["b"], rtol=1e-12)
+    assert_allclose(table["score_std_error"], 0.5, rtol=1e-12)  # of errors that are all one
+    assert_allclose(study.scores().frame["std_error"], 0.5 / 8, rtol=1e-12)
+
+
+def test_stability_skips_pairs_of_periods_that_share_no_three_units():
+    score = [1.0, 2.0, 3.0, 4.0, 2.0, 4.0, 6.0, 8.5, 1.0, 2.0]
+    rows = pd.DataFrame(
+        {"u": [*"abcd", *"abcd", *"ab"], "t": [1] * 4 + [2] * 4 + [3] * 2, "score": score}
+    )
+    expected = np.corrcoef(score[:4], score[4:8])[0, 1]
+    assert_allclose(_stability(rows, "u", "t"), expected, rtol=1e-12)
+    assert np.isnan(_stability(rows[rows["t"] == 3], "u", "t"))
 
 
 def test_an_unknown_result_lists_those_there_are():
