@@ -320,7 +320,7 @@ def _frames(
 
 
 def _dataset(path: Path, plan: _Plan) -> pa_dataset.Dataset:
-    """Open a file or folder. In CSV, names of clusters are text, so that 007 is not 7."""
+    """Open a file or folder. In CSV, names of clusters are text: 007 is not 7, NA a name."""
     ending = next((e for e in path.suffixes[::-1] if e != ".gz"), "")
     kind = "parquet" if path.is_dir() else _ENDINGS.get(ending.lower())
     if not path.exists():
@@ -334,9 +334,7 @@ def _dataset(path: Path, plan: _Plan) -> pa_dataset.Dataset:
     if kind == "csv":
         labels = {plan.roles[r] for r in ("psu", "stratum", "place") if r in plan.roles}
         types = {c: pa.string() if c in labels else pa.float64() for c in plan.columns}
-        form = pa_dataset.CsvFileFormat(
-            convert_options=pa_csv.ConvertOptions(column_types=types, strings_can_be_null=True)
-        )
+        form = pa_dataset.CsvFileFormat(convert_options=pa_csv.ConvertOptions(column_types=types))
     try:
         return pa_dataset.dataset(path, format=form)
     except (pa.ArrowException, OSError) as error:

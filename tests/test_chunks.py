@@ -115,6 +115,18 @@ def test_files_of_other_columns_or_types(tmp_path):
         moments_from_file(tmp_path, scales=SCALES, **DESIGN)
 
 
+def test_names_in_csv_are_text_and_blanks_are_none(tmp_path):
+    frame = table(300)
+    frame["village"] = frame["village"].replace({"000": "NA", "001": "null"})
+    frame.to_csv(tmp_path / "survey.csv", index=False)
+    found = moments_from_file(tmp_path / "survey.csv", scales=SCALES, **DESIGN)
+    assert found.digest == at_once(frame).digest
+    frame.loc[3, "village"] = ""
+    frame.to_csv(tmp_path / "survey.csv", index=False)
+    with pytest.raises(DataError, match=r"psu: 1 of 128 respondents have none \(rows 4\)"):
+        moments_from_file(tmp_path / "survey.csv", scales=SCALES, **DESIGN)
+
+
 def test_clusters_with_numbers_that_are_not_whole():
     frame = table(300).assign(village=np.repeat([1.5, 2.0, 3.0], 100))
     found = moments_from_file(frame, psu="village", items=ITEMS)  # the last block has only 3.0
