@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,7 +45,8 @@ def merge_small_clusters(
     Raises
     ------
     DataError
-        If a PSU is too small and has no neighbour to be merged with.
+        If a PSU is too small and has no neighbour to be merged with, or merged ones would
+        bear the name of another.
     """
     groups: list[list[int]] = []
     refused: list[str] = []
@@ -62,6 +64,11 @@ def merge_small_clusters(
         )
     labels = psus["psu"].to_numpy()
     merged = [" + ".join(labels[rows]) for rows in groups]
+    twice = [name for name, times in Counter(merged).items() if times > 1]
+    if twice:
+        raise DataError(
+            f"{len(twice)} merged PSUs would bear the name of another: {listing(twice)}. Rename it."
+        )
     codes = np.empty(len(psus), dtype=np.intp)
     for number, members in enumerate(groups):
         codes[members] = number

@@ -39,6 +39,13 @@ def test_clusters_of_another_stratum_or_place_are_no_neighbours():
             merged(design("abcd", strata, places), counts)
 
 
+def test_a_merged_cluster_needs_a_name_of_its_own():
+    psus = pd.DataFrame({"psu": ["a", "b", "a + b"], "stratum": ["r", "r", "s"], "place": "x"})
+    with pytest.raises(DataError, match=r"1 merged PSUs would bear the name of another: a \+ b"):
+        merged(psus, [[2], [9], [9]])
+    assert merged(psus, [[9], [9], [9]])[1] == ["a", "b", "a + b"]
+
+
 def test_codes_follow_the_order_of_the_merged():
     """Places come in another order than names, by which clusters are sorted."""
     psus = design("abcd", "ssss", "yxyx")
