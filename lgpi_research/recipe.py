@@ -389,11 +389,12 @@ def read_recipe(recipe: str | Path) -> Recipe:
     Raises
     ------
     SpecError
-        With every problem of the recipe and its line: unknown keys (and the nearest
-        spelling), values of the wrong kind, methods or columns that do not exist,
-        formulas that cannot be read, paths that leave the recipe's folder.
+        With every problem and its line, of the first of these that has one: its keys
+        (unknown ones with the nearest spelling, values of the wrong kind); its sources
+        (unknown ones, those that cannot be read, paths that leave the recipe's folder); what
+        it says of them (methods or columns that do not exist, formulas that cannot be read).
     DataError
-        If a table cannot be read.
+        If a shipped data set is missing or altered.
 
     Examples
     --------
