@@ -20,7 +20,8 @@ import pyarrow.dataset as pa_dataset
 import pyarrow.parquet as pq
 
 from lgpi_research.answer_tables import answer_table
-from lgpi_research.errors import DataError, Problems, SpecError, nearest
+from lgpi_research.codebook import plain_code
+from lgpi_research.errors import DataError, Problems, SpecError, listing, nearest
 from lgpi_research.moments import ROWS, Moments, sum_moments
 from lgpi_research.scales import Scale, check_scales
 
@@ -291,8 +292,11 @@ def _plan(
     for role, column in named.items():
         if column in used:
             problems.add(f"{column}: is both an item and the {role} of the design.")
+    codes = [plain_code(code) for code in missing_codes]
+    if texts := [code for code in codes if isinstance(code, str)]:
+        problems.add(f"missing_codes: must be numbers, got {listing(map(repr, texts))}.")
     problems.raise_any(SpecError)
-    return _Plan(named, used, tuple(scales), tuple(map(float, missing_codes)), lonely)
+    return _Plan(named, used, tuple(scales), tuple(map(float, codes)), lonely)
 
 
 def _check_columns(plan: _Plan, names: Sequence[str], where: str) -> None:

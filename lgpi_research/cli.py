@@ -358,13 +358,14 @@ def agreement(
 ) -> None:
     """Agreement of coders or experts who rated the same units."""
     from lgpi_research.agreement import assess_agreement
+    from lgpi_research.codebook import plain_code
     from lgpi_research.readers import read_table
 
     table = read_table(source, delimiter=delimiter, decimal=decimal, encoding=encoding, sheet=sheet)
     frame = table.frame
     if missing_codes:
         rated = [name for name in (value, *_names(coders)) if name in frame.columns]
-        codes = [_number(code) for code in _names(missing_codes)]
+        codes = [plain_code(code) for code in _names(missing_codes)]
         frame = frame.assign(**{name: frame[name].mask(frame[name].isin(codes)) for name in rated})
     found = assess_agreement(
         frame,
@@ -375,7 +376,7 @@ def agreement(
         measurement=measurement,
         coefficients=_names(coefficients) or None,
         weights=weights or None,
-        categories=[_number(one) for one in _names(categories)] or None,
+        categories=[plain_code(one) for one in _names(categories)] or None,
         interval=interval,
         level=level,
         n_boot=draws,
@@ -458,7 +459,7 @@ def _study(options: dict[str, Any], **more: Any) -> Any:
         dimensions=_dimensions(options["dimension"] or []),
         negative=_names(options["negative"]),
         scale=_scale(options["scale"]),
-        missing_codes=tuple(_number(code) for code in _names(options["missing_codes"])),
+        missing_codes=_names(options["missing_codes"]),
         normalise=options["normalise"],
         aggregate=options["aggregate"],
         reading={name: options[name] for name in reading},
@@ -562,13 +563,6 @@ def _checkpoints(out: Path) -> Path:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _dimensions(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -371,7 +371,7 @@ class Moments:
         Returns
         -------
         ndarray of shape (n_replicates, n_columns)
-            To be given to `spread` or `means`.
+            To be given to `spread` or `pair_counts`.
         """
         return np.asarray(np.asarray(multipliers, dtype=np.float64) @ self.sums)
 
@@ -393,7 +393,7 @@ class Moments:
         Raises
         ------
         SpecError
-            If the scale is unknown or holds means only.
+            If the scale is unknown, or holds means or pair counts only.
         """
         number = self._number(name)
         scale = self.scales[number]

@@ -212,6 +212,7 @@ def test_problems_say_in_which_rows(tmp_path):
         ({"items": []}, SpecError, "name the items of the scale"),
         ({"needs": "pair counts"}, SpecError, "all items: name the categories"),
         ({"lonely": "average"}, SpecError, "join the stratum with its neighbour"),
+        ({"missing_codes": [9, "no"]}, SpecError, "missing_codes: must be numbers, got 'no'"),
         ({"stratum": "q1"}, SpecError, "q1: is both an item and the stratum"),
     ],
 )
