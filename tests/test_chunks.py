@@ -314,6 +314,16 @@ def test_partitions_of_whole_blocks_give_the_same_bytes():
     assert_allclose(odd.sums, whole.sums, rtol=1e-12, atol=1e-10)
 
 
+def test_partitions_without_rows():
+    frame = table()
+    parts = partitions(frame, 384)
+    none = [frame[:0]]
+    found = moments_from_dask([*none, *parts[:1], *none, *parts[1:]], scales=SCALES, **DESIGN)
+    assert found.digest == at_once(frame).digest
+    with pytest.raises(DataError, match="the Dask table: there are no respondents"):
+        moments_from_dask(none, scales=SCALES, **DESIGN)
+
+
 def test_a_small_first_partition_moves_the_centre_and_nothing_else():
     frame = table().assign(q1=np.r_[np.ones(40), np.full(960, 5.0)])
     plain = {**DESIGN, "weight": None}
