@@ -467,7 +467,8 @@ class Moments:
         Parameters
         ----------
         name : str, optional
-            A scale with ``needs="means"``; not needed if there is one.
+            A scale that holds means, or sums over complete answers (listwise): the means are
+            then those of respondents who answered every item. Not needed if there is one.
         pooled : bool, default False
             Whether to smooth the errors over places.
 
@@ -495,11 +496,17 @@ class Moments:
         """
         number = self._number(name)
         scale = self.scales[number]
-        if scale.needs != "means":
-            raise SpecError(f"scale {scale.name!r} holds no means; take some with needs='means'.")
+        if not scale.has_means:
+            raise SpecError(
+                f"scale {scale.name!r} holds no means; take some with needs='means', or listwise."
+            )
         k = len(scale.items)
         table = self.sums[:, self._columns(number)]
-        counts, weights, sums = (table[:, 1 + i * k : 1 + (i + 1) * k] for i in range(3))
+        if scale.needs == "means":
+            counts, weights, sums = (table[:, 1 + i * k : 1 + (i + 1) * k] for i in range(3))
+        else:
+            counts, weights = (np.repeat(table[:, [i]], k, axis=1) for i in range(2))
+            sums = table[:, 2 : 2 + k]
         mean, error, answered = place_means(
             counts,
             weights,
@@ -532,8 +539,8 @@ class Moments:
         Returns
         -------
         Indicators
-            Means and errors of the first scale that holds means, in the units and
-            directions of the items.
+            Means and errors, in the units and directions of the items: of scales that hold
+            means, then of items in none of those, over complete answers to their scale.
 
         Raises
         ------
@@ -541,13 +548,26 @@ class Moments:
             If no scale holds means, an item is not in the codebook, or the design names
             no places.
         """
-        holding = [scale.name for scale in self.scales if scale.needs == "means"]
+        holding = [scale for scale in self.scales if scale.has_means]
+        holding.sort(key=lambda scale: scale.needs != "means")
         if not holding:
             raise SpecError("no scale holds means: take moments with needs='means'.")
         if (self.psus["place"] == "").all():
             raise SpecError("the design names no places: say which column does (place).")
-        means, errors, _ = self.means(holding[0], pooled=pooled)
         notes = list(self.notes)
+        means, errors = pd.DataFrame(), pd.DataFrame()
+        for scale in holding:
+            of_scale, their_errors, _ = self.means(scale.name, pooled=pooled)
+            new = [item for item in scale.items if item not in means]
+            means, errors = (
+                pd.concat([old, table[new]], axis=1)
+                for old, table in ((means, of_scale), (errors, their_errors))
+            )
+            if new and scale.needs != "means":
+                notes.append(
+                    f"means of {listing(new, 20)} rest on the {self.n_used(scale.name):,} "
+                    f"respondents who answered every item of {scale.name}."
+                )
         unknown = (errors.isna() & means.notna()).sum()
         if unknown.any():
             told = ", ".join(f"{item} {n}" for item, n in unknown[unknown > 0].items())

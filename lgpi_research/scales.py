@@ -113,6 +113,11 @@ class Scale:
         return np.where([item in self.reverse for item in self.items], -1.0, 1.0)
 
     @property
+    def has_means(self) -> bool:
+        """Whether the sums have the means of items: not those of pairs."""
+        return self.needs == "means" or (self.needs != "pair counts" and self.missing == "listwise")
+
+    @property
     def width(self) -> int:
         """Number of sums for each PSU."""
         return self.layout.width(len(self.items))

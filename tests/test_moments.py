@@ -217,7 +217,7 @@ def test_several_scales_at_once_are_each_alone():
     with pytest.raises(SpecError, match="holds means"):
         every.spread("means")
     with pytest.raises(SpecError, match="holds no means"):
-        every.means("a")
+        every.means("c")
 
 
 def test_place_means_are_weighted_means_of_the_answers():
@@ -797,9 +797,28 @@ def test_indicators_from_a_file(tmp_path):
     pd.testing.assert_frame_equal(back.std_errors, direct.std_errors)
     assert any("one PSU with answers" in note for note in direct.notes)
     with pytest.raises(SpecError, match="no scale holds means"):
-        moments(frame).indicators(book)
+        moments(frame, missing="pairwise").indicators(book)
     with pytest.raises(SpecError, match="names no places"):
         Moments.from_answers(frame[list(ITEMS)], psu=frame["psu"], needs="means").indicators(book)
+
+
+@pytest.mark.parametrize("needs", ["covariance", "variances"])
+def test_means_of_complete_answers_come_from_their_sums(needs):
+    frame = table(n=400)
+    frame.loc[::7, "q2"] = np.nan
+    book = Codebook(tuple(Indicator(item) for item in ITEMS))
+    scales = [Scale("pair", ("q1", "q2"), needs, reverse=("q2",)), Scale("rest", ("q3",), "means")]
+    found = moments(frame, weighted=True, scales=scales)
+    means, errors, counts = found.means("pair")
+    complete = frame.dropna(subset=["q1", "q2"])
+    alone = moments(complete, weighted=True, scales=[Scale("pair", ("q1", "q2"), "means")])
+    for ours, theirs in zip((means, errors, counts), alone.means(), strict=True):
+        pd.testing.assert_frame_equal(ours, theirs, rtol=1e-12)
+    assert (counts["q1"] < frame.groupby("place")["q1"].count().to_numpy()).any()
+    told = found.indicators(book)
+    assert list(told.values.columns) == ["q3", "q1", "q2"]
+    pd.testing.assert_series_equal(told.values["q2"], means["q2"], check_names=False)
+    assert any("q1, q2 rest on the" in note for note in told.notes)
 
 
 def test_pooled_errors_are_known_for_places_of_one_psu():

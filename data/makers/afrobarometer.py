@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -75,16 +75,18 @@ Items = Mapping[str, tuple[str, tuple[int, int]]]
 
 
 def afrobarometer_r4(raw: Path) -> MadeMoments:
-    """Sum the two batteries and the means of all items over districts, weighted by country."""
+    """Sum two batteries and the means of other items over districts, weighted by country."""
     frame, place = _round_4(raw)
-    means = Scale("means", (*SERVICES_R4, *COUNCIL_R4, *STANDING_R4), "means")
-    return _by_district(frame, place, (*_batteries_r4(), means), weighted=True)
+    return _by_district(frame, place, (*_batteries_r4(), _means(STANDING_R4)), weighted=True)
 
 
 def afrobarometer_r4_unweighted(raw: Path) -> MadeMoments:
-    """Sum the two batteries over districts, each respondent counted once."""
+    """Sum the same, each respondent counted once.
+
+    The same scales lead to the same merged districts: others could be subtracted from them.
+    """
     frame, place = _round_4(raw)
-    return _by_district(frame, place, _batteries_r4(), weighted=False)
+    return _by_district(frame, place, (*_batteries_r4(), _means(STANDING_R4)), weighted=False)
 
 
 def afrobarometer_r4_pairs(raw: Path) -> MadeMoments:
@@ -94,10 +96,9 @@ def afrobarometer_r4_pairs(raw: Path) -> MadeMoments:
 
 
 def afrobarometer_r3(raw: Path) -> MadeMoments:
-    """Sum the services and the means of all items over districts, weighted by country."""
+    """Sum the services and the means of the other items over districts, weighted by country."""
     frame, place = _round_3(raw)
-    means = Scale("means", (*SERVICES_R3, *STANDING_R3), "means")
-    return _by_district(frame, place, (_services_r3(), means), weighted=True)
+    return _by_district(frame, place, (_services_r3(), _means(STANDING_R3)), weighted=True)
 
 
 def afrobarometer_r3_pairs(raw: Path) -> MadeMoments:
@@ -181,8 +182,7 @@ def afrobarometer_tunisia(raw: Path) -> MadeMoments:
     scales = (
         Scale("standing", tuple(TUNISIAN)[:4], reverse=("corruption",)),
         Scale("services", TUNISIAN_SERVICES),
-        Scale("roads and markets", ("roads", "markets")),
-        Scale("means", tuple(TUNISIAN), "means"),
+        _means(("contact", "budget_access")),
     )
     moments = Moments.from_answers(
         answers,
@@ -243,6 +243,15 @@ def _batteries_r4() -> tuple[Scale, Scale]:
 
 def _services_r3() -> Scale:
     return Scale("services", tuple(SERVICES_R3))
+
+
+def _means(items: Iterable[str]) -> Scale:
+    """Return a scale of items that are in no other.
+
+    Means of the items of a battery rest on a few more respondents than its covariances: their
+    difference would tell the answers of those few.
+    """
+    return Scale("means", tuple(items), "means")
 
 
 def _by_district(
