@@ -471,8 +471,10 @@ def quantiles(
     -----
     The quantile is the smallest y with :math:`\hat F(y) \ge p`, and its interval the
     quantiles at :math:`p \pm t\, s`, with s the standard error of :math:`\hat F` at the
-    quantile [1]_. R's survey puts the middle at :math:`\hat F(\hat y)` instead of p, which
-    moves the interval upwards where many answers are tied.
+    quantile [1]_. At the largest value :math:`\hat F` is 1 in every sample, which says
+    nothing; there s is that of the share below it. R's survey puts the middle at
+    :math:`\hat F(\hat y)` instead of p, which moves the interval upwards where many answers
+    are tied.
 
     References
     ----------
@@ -492,9 +494,10 @@ def quantiles(
         raise MethodError("a quantile is undefined: no row of the domain has a value.")
     w = np.where(used[:, 0], design.weights, 0.0)
     found = point_quantiles(w, y, p)
-    share = means(
-        np.where(np.isnan(y)[:, None], np.nan, y[:, None] <= found), design, domain=domain
-    )
+    values = y[:, None]
+    largest = ~(values[used[:, 0]] > found).any(axis=0)
+    below = np.where(largest, values < found, values <= found)
+    share = means(np.where(np.isnan(values), np.nan, below), design, domain=domain)
     t = float(_t(share.df[0], level))
     ends = []
     for side in (-1, 1):

@@ -253,6 +253,31 @@ def test_the_interval_of_a_median_is_that_of_woodruff():
     )
 
 
+def test_quantiles_of_turned_answers_are_turned():
+    """The largest answer is as uncertain as the smallest: that nobody exceeds it is no proof."""
+    rng = np.random.default_rng(12)
+    _, design = clustered(rng)
+    y = rng.choice([1.0, 2.0, 3.0, 4.0, 5.0], len(design.weights), p=[0.1, 0.1, 0.2, 0.3, 0.3])
+    one, other = quantiles(y, [0.75, 0.99], design), quantiles(6 - y, [0.25, 0.01], design)
+    assert one.estimate.tolist() == [5.0, 5.0]
+    assert_array_equal(one.estimate, 6 - other.estimate)
+    assert_array_equal(one.ci_low, 6 - other.ci_high)
+    assert_array_equal(one.ci_high, 6 - other.ci_low)
+    assert_allclose(one.std_error, other.std_error)
+    same = quantiles(np.ones(5), [0.5], Design.from_labels(5))
+    assert (same.ci_low[0], same.ci_high[0], same.std_error[0]) == (1.0, 1.0, 0.0)
+
+
+def test_intervals_of_quantiles_of_few_answers_hold_the_truth():
+    """77 % answer 4 or less, so 4 is the quantile at 0.75, and many samples have 5."""
+    rng, design, held = np.random.default_rng(13), Design.from_labels(100), []
+    for _ in range(300):
+        y = rng.choice([3.0, 4.0, 5.0], 100, p=[0.3, 0.47, 0.23])
+        found = quantiles(y, [0.75], design)
+        held.append(found.ci_low[0] <= 4 <= found.ci_high[0])
+    assert np.mean(held) > 0.93
+
+
 def test_a_logit_interval_stays_within_its_bounds():
     low, high = logit_interval([0.02, 0.98], [0.02, 0.02], 10)
     assert (low > 0).all()
