@@ -168,14 +168,14 @@ def category_indicators(labels: npt.ArrayLike) -> tuple[npt.NDArray[np.str_], Fl
     (['9', '10'], [[0.0, 1.0], [1.0, 0.0], [nan, nan]])
     """
     given = np.asarray(labels)
+    missing = np.isnan(given) if given.dtype.kind == "f" else np.zeros(len(given), dtype=bool)
     if given.dtype.kind == "O":
         missing = np.array([value is None or value != value for value in given], dtype=bool)
-        numbers = all(isinstance(value, int | float | np.number) for value in given[~missing])
-        given = np.where(missing, np.nan if numbers else "", given)
-        given = given.astype(float if numbers else str)
-    else:
-        missing = np.isnan(given) if given.dtype.kind == "f" else np.zeros(len(given), dtype=bool)
-    levels, codes = np.unique(given[~missing], return_inverse=True)
+    known = given[~missing]
+    if given.dtype.kind == "O":
+        numbers = all(isinstance(value, int | float | np.number) for value in known)
+        known = np.array(known.tolist()) if numbers else known.astype(str)
+    levels, codes = np.unique(known, return_inverse=True)
     indicators = np.full((len(given), len(levels)), np.nan)
     indicators[~missing] = codes[:, None] == np.arange(len(levels))
     if levels.dtype.kind == "f" and (levels == np.rint(levels)).all():

@@ -320,7 +320,17 @@ def test_categories_keep_the_order_of_numbers():
     assert np.isnan(parts[2]).all()
     assert category_indicators(np.array([3, 11, 3]))[0].tolist() == ["3", "11"]
     assert category_indicators(np.array(["b", "a", "b"]))[1].tolist() == [[0, 1], [1, 0], [0, 1]]
-    assert category_indicators(np.array([True, False]))[0].tolist() == ["False", "True"]
+    for kind in (bool, object):
+        levels, _ = category_indicators(np.array([True, False], dtype=kind))
+        assert levels.tolist() == ["False", "True"]
+
+
+def test_long_numbers_stay_apart():
+    """Codes of places may have more digits than a floating-point number holds."""
+    for codes in ([2**53 + 1, 2**53], [2**53 + 1, 2**53, None]):
+        levels, parts = category_indicators(np.array(codes))
+        assert levels.tolist() == ["9007199254740992", "9007199254740993"]
+        assert parts[:2].tolist() == [[0, 1], [1, 0]]
 
 
 def test_alpha_from_the_weighted_covariance_is_that_of_repeated_rows():
