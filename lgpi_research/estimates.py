@@ -185,7 +185,9 @@ class _Task:
             return np.concatenate(parts, axis=-1)
         if self.bases is not None:
             return points.point_ratios(weights, values, self.bases[rows])
-        return _POINTS[self.statistic](weights, values)
+        found = _POINTS[self.statistic](weights, values)
+        # Of a replicate that draws nobody there is no mean, but the total is 0.
+        return np.nan_to_num(found) if self.statistic == "total" else found
 
 
 _LINEAR: dict[str, Callable[..., estimates.SurveyEstimate]] = {
@@ -307,9 +309,9 @@ def estimate_survey(
         if by is not None:
             frame.insert(len(task.labels.columns), "domain", name)
         frames.append(frame)
-    if len(lacking) == len(domains):
-        raise MethodError(lacking[0])
     frame = pd.concat(frames, ignore_index=True)
+    if lacking and frame["std_error"].isna().all():
+        raise MethodError(lacking[0])
     frame, more = _without_freedom(frame, design, by)
     details: dict[str, Any] = {
         "statistic": statistic,
@@ -485,14 +487,20 @@ def _replicated(
         task.points(block[:, psu] * weights, at)
         for block in np.split(reps.multipliers, range(step, len(reps), step))
     ]
-    full = np.asarray(told["estimate"])
-    known = ~np.isnan(full)
+    each, full = np.concatenate(parts), np.asarray(told["estimate"])
+    lost = (~np.isfinite(each)).sum(axis=0)
+    known, sound = ~np.isnan(full), ~np.isnan(full) & (lost == 0)
     error = np.full(len(full), np.nan)
-    try:
-        cov = replicate_covariance(np.concatenate(parts)[:, known], full[known], reps)
-        error[known] = np.sqrt(np.diagonal(cov))
-    except MethodError as failure:
-        lacking.append(f"{name or 'the survey'}: no error. {failure}")
+    if sound.any():
+        cov = replicate_covariance(each[:, sound], full[sound], reps)
+        error[sound] = np.sqrt(np.diagonal(cov))
+    if (known & ~sound).any():
+        which = listing(dict.fromkeys(task.labels.loc[known & ~sound, "indicator"]))
+        lacking.append(
+            f"{name or 'the survey'}{f', {which}' if sound.any() else ''}: no error. "
+            f"{lost[known].max()} of {len(reps)} replicates have no estimate: all that it rests on "
+            "had weight 0. Join small groups, or use replicates that leave nobody out ('fay')."
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         deff = told["deff"] * np.square(error / told["std_error"])
     df = np.minimum(told["df"], reps.df)

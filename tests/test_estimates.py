@@ -207,6 +207,30 @@ def test_replicates_that_leave_a_domain_empty_are_said(survey):
     assert any(note.startswith("only: no error. ") for note in few.notes)
 
 
+def test_the_total_of_a_domain_is_0_in_replicates_without_it(survey):
+    """Two of four villages: one replicate in eight draws neither."""
+    told = {"items": ["tax"], "by": "district"}
+    taylor = estimate_survey(survey, "total", **told).frame
+    found = estimate_survey(
+        survey, "total", variance="subbootstrap", n_replicates=2000, seed=0, **told
+    )
+    assert_allclose(found.frame["std_error"], taylor["std_error"], rtol=0.12)
+    assert not any("no error" in note for note in found.notes)
+
+
+def test_an_item_that_replicates_leave_empty_takes_no_error_from_others():
+    frame = table()
+    frame.loc[frame["village"] != 3, "wait"] = np.nan
+    short = Survey(frame, BOOK, DESIGN)
+    found = estimate_survey(short, variance="jackknife")
+    alone = estimate_survey(short, items=["trust", "tax"], variance="jackknife").frame
+    assert found.frame["std_error"].isna().tolist() == [False, True, False]
+    assert_allclose(found.frame["std_error"].dropna(), alone["std_error"])
+    assert any(note.startswith("the survey, wait: no error. 1 of 12") for note in found.notes)
+    with pytest.raises(MethodError, match="1 of 12 replicates have no estimate"):
+        estimate_survey(short, items=["wait"], variance="jackknife")
+
+
 def test_quantiles_by_replicates(survey):
     frame = table()
     frame["region"] = [f"r{v // 2}" for v in frame["village"]]
