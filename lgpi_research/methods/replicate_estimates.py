@@ -100,7 +100,7 @@ def replicate_covariance(
 
     Notes
     -----
-    :math:`V = s \sum_r c_r (\hat	heta_r - 	heta_0)(\hat	heta_r - 	heta_0)'`, with
+    :math:`V = s \sum_r c_r (\hat\theta_r - \theta_0)(\hat\theta_r - \theta_0)'`, with
     :math:`s` and :math:`c_r` the scales of `reps`.
 
     Examples
