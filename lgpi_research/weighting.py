@@ -153,7 +153,8 @@ class Calibration(Result, kind="calibration"):
         -------
         DataFrame
             ``item``, ``before`` (mean under the weights before), ``estimate``,
-            ``std_error``, ``ci_low``, ``ci_high``, ``df``, ``n_used``, ``n_dropped``.
+            ``std_error``, ``ci_low``, ``ci_high``, ``df`` (PSUs less strata that answered),
+            ``n_used``, ``n_dropped``.
 
         Raises
         ------
@@ -168,12 +169,13 @@ class Calibration(Result, kind="calibration"):
             raise SpecError(f"items: the codebook has no {listing(unknown)}.{hint}")
         y = source.values[names].to_numpy(float)
         used = ~np.isnan(y) & (made.weights != 0)[:, None]
-        estimate = point_means(np.where(used.T, made.weights, 0.0), y).diagonal()
+        estimate = point_means(made.weights, y)
         scores = np.where(used, y - estimate, 0.0) * made.weights[:, None]
         design = source.linear_design()
         cov = calibrated_covariance(scores / (made.weights @ used), design, made)
         error = np.sqrt(np.diag(cov))
-        low, high = t_limits(estimate, error, design.df, level)
+        df = [design.domain_df(column) for column in used.T]
+        low, high = t_limits(estimate, error, df, level)
         n_used = used.sum(axis=0)
         return pd.DataFrame(
             {
@@ -183,7 +185,7 @@ class Calibration(Result, kind="calibration"):
                 "std_error": error,
                 "ci_low": low,
                 "ci_high": high,
-                "df": design.df,
+                "df": df,
                 "n_used": n_used,
                 "n_dropped": int((made.weights != 0).sum()) - n_used,
             }

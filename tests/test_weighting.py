@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
 
 from lgpi_research.codebook import Codebook, Indicator
 from lgpi_research.errors import DataError, MethodError, SpecError
@@ -140,6 +141,14 @@ def test_means_have_errors_that_know_of_the_calibration(survey, table):
     assert found.means(["q2"])["item"].tolist() == ["q2"]
     with pytest.raises(SpecError, match=r"no qq1\. Did you mean"):
         found.means(["qq1"])
+
+
+def test_an_item_that_few_psus_answered_has_their_degrees_of_freedom(table):
+    table["q1"] = table["q1"].where(table["village"].isin([0, 1, 2, 9, 10, 11]))
+    found = calibrate_survey(made(table), {"sex": SEX}).means()
+    assert found["df"].tolist() == [6 - 2, 18 - 2]
+    reach = stats.t.ppf(0.975, found["df"]) * found["std_error"]
+    assert_allclose(found["ci_high"] - found["estimate"], reach)
 
 
 def test_a_result_is_loaded_without_anybody(survey, tmp_path):
