@@ -538,8 +538,10 @@ def _without_freedom(
 def _missing(task: _Task, survey: Survey, design: Design) -> list[str]:
     """Say how many answers each item lacks."""
     lost = survey.values[list(dict.fromkeys(task.labels["indicator"]))].isna()
-    counts = lost[design.weights > 0].sum()
+    held = design.weights > 0
+    counts = lost[held].sum()
     told = [f"{name} {int(count):,}" for name, count in counts.items() if count]
     if not told:
         return []
-    return [f"Answers missing, of {len(survey):,} respondents: {listing(told, 12)}."]
+    weighted = "" if held.all() else " with a weight"
+    return [f"Answers missing, of {held.sum():,} respondents{weighted}: {listing(told, 12)}."]

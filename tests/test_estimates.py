@@ -133,6 +133,7 @@ def test_what_is_missing_is_noted(survey):
     idle = estimate_survey(Survey(frame, BOOK, DESIGN))
     assert "5 of 120 respondents have weight 0: they count in no estimate." in idle.notes
     assert idle.frame["n_used"].tolist() == [113, 115, 115]
+    assert "Answers missing, of 115 respondents with a weight: trust 2." in idle.notes
 
 
 def test_all_of_a_population_has_no_error():

@@ -175,6 +175,15 @@ def test_negative_weights_are_counted_and_make_no_survey(table):
     assert np.isfinite(found.means()["std_error"]).all()
 
 
+def test_respondents_of_weight_0_need_no_number(table):
+    table.loc[table.index[:2], "w"] = 0.0
+    known = {"age": 1.02 * (table["age"] * table["w"]).sum()}
+    expected = calibrate_survey(made(table), known, method="linear").weights
+    table["age"] = table["age"].astype(float)
+    table.loc[table.index[:2], "age"] = np.nan
+    assert_allclose(calibrate_survey(made(table), known, method="linear").weights, expected)
+
+
 def test_costly_weights_and_respondents_of_weight_0_are_noted(table):
     table.loc[table.index[:2], "w"] = 0.0
     found = calibrate_survey(made(table), {"sex": {"f": 20.0, "m": 980.0}})

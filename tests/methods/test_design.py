@@ -74,8 +74,9 @@ def test_all_of_a_population_has_no_error():
     )
     assert_allclose(linearised_covariance(z, design), 0.0, atol=1e-12)
     assert (design.weights == 1).all()
-    one = Design.from_labels(2, strata=["a", "b"], populations=[[1, 1]])
-    assert variance([3.0, 4.0], one) == 0.0  # one unit that is all there is is no failure
+    for size in (1, 1 + 1e-9):  # one unit that is all there is, but for rounding, is no failure
+        one = Design.from_labels(2, strata=["a", "b"], populations=[[size, size]])
+        assert variance([3.0, 4.0], one) == 0.0
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -185,6 +186,10 @@ def test_degrees_of_freedom_count_what_has_a_weight_and_is_in_the_domain():
     )
     assert (design.n_psu, design.n_strata, design.df) == (4, 2, 2)
     assert design.domain_df([True, True, True, False, False, True]) == 1
+    assert design.domain_df([True, True, True, True, False, True]) == 1
+    assert design.domain_df([0, 1, 2, 3, 5]) == 1
+    idle = Design.from_labels(4, weights=[1, 1, 0, 0], strata=[0, 0, 1, 1])
+    assert (idle.n_psu, idle.n_strata, idle.df) == (2, 1, 1)
     assert design.domain_df(np.zeros(6, dtype=bool)) == 0
 
 

@@ -177,7 +177,8 @@ def test_a_variable_without_an_answer_is_blank_and_others_are_not():
     for method in (means, totals, variances):
         found, alone = method(empty, design), method(y, design)
         assert np.isnan(found.estimate[2])
-        assert np.isnan(found.std_error[2])
+        assert np.isnan(found.cov[2]).all()
+        assert np.isnan(found.cov[:, 2]).all()
         assert found.n_used[2] == 0
         assert_allclose(found.cov[:2, :2], alone.cov)
     with pytest.raises(MethodError, match="no row of the domain has a value"):
@@ -287,6 +288,7 @@ def test_a_logit_interval_stays_within_its_bounds():
     ends = 1 / (1 + np.exp(-(eta + np.array([-1, 1]) * stats.t.ppf(0.975, 10) * s)))
     assert_allclose([low[0], high[0]], ends)
     assert np.isnan(logit_interval([0.0, 1.0], [0.0, 0.1], 10)).all()
+    assert_allclose(logit_interval([0.4], [0.0], [0]), 0.4)
 
 
 def test_no_degree_of_freedom_has_no_interval():
@@ -338,6 +340,8 @@ def test_alpha_from_the_weighted_covariance_is_that_of_repeated_rows():
     items = rng.normal(size=(30, 1)) + rng.normal(size=(30, 4))
     times = rng.integers(1, 4, 30)
     weighted = covariance_matrix(items, Design.from_labels(30, weights=times))
+    plain = covariance_matrix(items, Design.from_labels(30))
+    assert_allclose(plain, np.cov(items, rowvar=False))
     repeated = np.cov(np.repeat(items, times, axis=0), rowvar=False)
     assert_allclose(
         alpha(Spread.from_covariance(weighted)), alpha(Spread.from_covariance(repeated))

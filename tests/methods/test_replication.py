@@ -210,7 +210,7 @@ def test_psus_taken_for_certain_always_count_once(method):
 
 def test_strata_taken_as_a_whole_add_nothing():
     design = Design.from_labels(
-        5, strata=["all", "one", "n", "n", "n"], populations=[[1, 1, 9, 9, 9]]
+        5, strata=["all", "one", "n", "n", "n"], populations=[[1, 1 + 1e-9, 9, 9, 9]]
     )
     for method in ("jkn", "subbootstrap", "bootstrap"):
         options = {"rng": np.random.default_rng(0), "size": 8} if method in RANDOM else {}
@@ -311,6 +311,7 @@ def test_given_weights_of_single_rows_stay_apart():
     assert found.multipliers.shape == (6, 30)
     assert_allclose(found.multipliers.T[found.psu], table, rtol=1e-9)
     assert found.df == 5
+    assert given_replicates(table, np.ones(30), scale=1 / 6, df=3).df == 3
 
 
 def test_everything_wrong_with_given_weights_is_said_at_once():

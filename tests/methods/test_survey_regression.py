@@ -119,6 +119,17 @@ def test_rows_without_a_value_are_outside_the_domain(family):
         assert fit.df_resid == domain.df_resid
 
 
+def test_a_lonely_psu_outside_the_domain_is_no_failure():
+    _, _, x, y, _ = draw(10)
+    psu = np.arange(200) % 25
+    design = Design.from_labels(200, strata=np.where(psu == 0, 1, 0), stages=[psu])
+    with pytest.raises(MethodError, match="1 of 2 strata have one PSU"):
+        weighted_regression(y, x, design)
+    rest = Design.from_labels(192, stages=[psu[psu > 0]])
+    found = weighted_regression(y, x, design, domain=psu > 0)
+    assert_allclose(found.cov, weighted_regression(y[psu > 0], x[psu > 0], rest).cov)
+
+
 def test_a_joint_test_of_one_coefficient_is_the_square_of_its_t():
     _, design, x, y, _ = draw(5)
     fit = weighted_regression(y, x, design, names=["one", "x", "z"])
@@ -129,6 +140,7 @@ def test_a_joint_test_of_one_coefficient_is_the_square_of_its_t():
         both.statistic, fit.coef[1:] @ np.linalg.inv(fit.cov[1:, 1:]) @ fit.coef[1:] / 2
     )
     assert (both.df_num, both.df_denom) == (2, fit.df_resid)
+    assert_allclose(both.p_value, stats.f.sf(both.statistic, 2, fit.df_resid))
     with pytest.raises(SpecError, match="no coefficient y"):
         fit.wald(["x", "y"])
     with pytest.raises(SpecError, match="no coefficient is named"):

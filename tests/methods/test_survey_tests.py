@@ -52,6 +52,24 @@ def test_clusters_of_copies_multiply_pearsons_statistic_and_leave_f():
     )
 
 
+def test_design_effects_are_those_of_log_odds_ratios():
+    """A logistic regression on the columns has the same odds ratios, with their covariance."""
+    _, design, rows, columns, _ = draw(6)
+    found = table_test(rows, columns, design)
+    x = np.column_stack([np.ones(120), columns == 2, columns == 3]).astype(float)
+    fit = weighted_regression((rows == "yes").astype(float), x, design, family="logistic")
+    ratios = np.array([[1, -1, 0, -1, 1, 0], [1, 0, -1, -1, 0, 1]])
+    simple = (ratios / found.shares.ravel()) @ ratios.T / 120
+    delta = np.linalg.solve(simple, fit.cov[1:, 1:])
+    assert_allclose(found.deff, np.trace(delta) / 2, rtol=1e-7)
+    assert_allclose(found.statistic, found.pearson / np.trace(delta), rtol=1e-7)
+    assert_allclose(found.df_num, np.trace(delta) ** 2 / np.trace(delta @ delta), rtol=1e-7)
+    assert found.df_num < 1.99
+    assert_allclose(found.df_denom, found.df_num * 19)
+    assert_allclose(found.p_value, stats.f.sf(found.statistic, found.df_num, found.df_denom))
+    assert_allclose(table_test(rows, columns, design, df=7).df_denom, found.df_num * 7)
+
+
 def test_rows_and_columns_change_places():
     _, design, rows, columns, _ = draw(2)
     rows[:3], columns[5] = None, np.nan
