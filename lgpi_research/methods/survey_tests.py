@@ -12,6 +12,7 @@ from lgpi_research.errors import MethodError
 from lgpi_research.methods.design import Design
 from lgpi_research.methods.estimates import means, rows_used
 from lgpi_research.methods.points import category_indicators
+from lgpi_research.methods.survey_regression import weighted_regression
 
 __all__ = ["Difference", "TableTest", "mean_difference", "table_test"]
 
@@ -112,30 +113,23 @@ def mean_difference(
     (2.0, 4)
     """
     y, group = np.asarray(values, dtype=float), np.asarray(second, dtype=float)
-    parts = np.column_stack([group == 0, group == 1])
     if not np.isin(group[~np.isnan(group)], (0.0, 1.0)).all():
         raise MethodError("the groups of a difference are 0, 1 or missing.")
-    found = means(
-        np.where(parts, y[:, None], np.nan), design, domain=domain
-    )  # other group: no value
-    if (found.n_used == 0).any():
+    _, used = rows_used(~np.isnan(y + group)[:, None], design, domain)
+    if len(np.unique(group[used[:, 0]])) < 2:
         raise MethodError("a difference of means needs values in both groups.")
-    rows = parts.any(axis=1) & ~np.isnan(y)
-    inside, used = rows_used(rows[:, None], design, domain)
-    df = design.domain_df(used[:, 0]) - 1
-    if df < 1:
+    fit = weighted_regression(y, np.column_stack([np.ones(len(y)), group]), design, domain=domain)
+    if fit.df_resid < 1:
         raise MethodError(
-            f"a difference of means needs two degrees of freedom; PSUs less strata are {df + 1}."
+            "a difference of means needs two degrees of freedom; PSUs less strata are "
+            f"{fit.df_resid + 1}."
         )
-    contrast = np.array([-1.0, 1.0])
-    estimate = float(contrast @ found.estimate)
-    error = float(np.sqrt(contrast @ found.cov @ contrast))
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = float(np.divide(estimate, error))
-    n = int(used.sum())
+        t, p_value = float(fit.t[1]), float(fit.p_value[1])
     return Difference(
-        estimate, error, t, df, float(2 * stats.t.sf(abs(t), df)), n, int(inside.sum()) - n
-    )
+        float(fit.coef[1]), float(fit.std_error[1]), t, fit.df_resid, p_value,
+        fit.n_used, fit.n_dropped,
+    )  # fmt: skip
 
 
 def table_test(

@@ -8,7 +8,8 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from lgpi_research.errors import MethodError
-from lgpi_research.methods.design import Design
+from lgpi_research.methods.design import Design, linearised_covariance
+from lgpi_research.methods.estimates import domain_means
 from lgpi_research.methods.survey_regression import weighted_regression
 from lgpi_research.methods.survey_tests import mean_difference, table_test
 
@@ -145,10 +146,30 @@ def test_the_difference_of_means_is_the_slope_on_the_group():
         [fit.coef[1], fit.std_error[1], fit.t[1], fit.df_resid, fit.p_value[1]],
     )
     assert (found.n_used, found.n_dropped) == (fit.n_used, fit.n_dropped)
+    parts = domain_means(y, second, design, domain=~np.isnan(second))[1]
+    contrast = np.array([-1.0, 1.0])
+    assert_allclose(found.estimate, contrast @ parts.estimate)
+    assert_allclose(found.std_error, np.sqrt(contrast @ parts.cov @ contrast))
     half = np.arange(120) < 60
     within = mean_difference(y, second, design, domain=half)
     part = weighted_regression(y, np.column_stack([np.ones(120), second]), design, domain=half)
     assert_allclose(within.std_error, part.std_error[1])
+
+
+def test_both_groups_share_the_mean_of_other_strata():
+    """Strata 1 and 4 hold one group each; 3 and 4 have one PSU."""
+    rng, psu = np.random.default_rng(0), np.arange(60) // 6
+    strata = np.array([0, 0, 0, 1, 1, 1, 2, 2, 3, 4])[psu]
+    second = np.where(strata == 1, 1.0, np.where(strata == 4, 0.0, rng.random(60) < 0.5))
+    design = Design.from_labels(60, strata=strata, stages=[psu], lonely="average")
+    whole = np.isin(strata, [0, 1, 2])
+    y = rng.normal(size=60)
+    found = mean_difference(y, second, design)
+    mean = [np.mean(y[second == g]) for g in (0, 1)]
+    score = np.where(second == 1, (y - mean[1]) / second.sum(), (mean[0] - y) / (1 - second).sum())
+    known = Design.from_labels(int(whole.sum()), strata=strata[whole], stages=[psu[whole]])
+    by_hand = linearised_covariance(score[whole], known)[0, 0] * 5 / 3
+    assert_allclose(found.std_error, np.sqrt(by_hand))
 
 
 def test_a_simple_random_sample_gives_welchs_standard_error_but_for_divisors():
