@@ -193,7 +193,7 @@ def replicate_totals(
     *,
     undefined: str = "fail",
 ) -> Replicated:
-    """Estimate totals of items.
+    r"""Estimate totals of items.
 
     Parameters
     ----------
@@ -214,6 +214,10 @@ def replicate_totals(
     ------
     MethodError
         If rows differ in number.
+
+    Notes
+    -----
+    :math:`\sum w y`, in each replicate with its own weights.
 
     Examples
     --------
@@ -243,12 +247,8 @@ def replicate_means(
     ----------
     values : array_like of shape (n, k)
         NaN is a missing value, or a row outside the domain whose mean is wanted.
-    weights : array_like of shape (n,)
-        Weights of the full sample.
-    reps : ReplicateWeights
-        Of the same rows.
-    undefined : {"fail", "drop"}, default "fail"
-        See `replicate_covariance`.
+    weights, reps, undefined
+        As in `replicate_totals`.
 
     Returns
     -------
@@ -300,12 +300,8 @@ def replicate_ratios(
     ----------
     numerators, denominators : array_like of shape (n, k)
         NaN is a missing value, or a row outside the domain.
-    weights : array_like of shape (n,)
-        Weights of the full sample.
-    reps : ReplicateWeights
-        Of the same rows.
-    undefined : {"fail", "drop"}, default "fail"
-        See `replicate_covariance`.
+    weights, reps, undefined
+        As in `replicate_totals`.
 
     Returns
     -------
@@ -352,12 +348,8 @@ def replicate_regression(
         Outcome; rows with NaN in it or in `X` are set aside.
     X : array_like of shape (n, p)
         Regressors, with the column of ones if there is one.
-    weights : array_like of shape (n,)
-        Weights of the full sample.
-    reps : ReplicateWeights
-        Of the same rows.
-    undefined : {"fail", "drop"}, default "fail"
-        See `replicate_covariance`.
+    weights, reps, undefined
+        As in `replicate_totals`.
 
     Returns
     -------
