@@ -42,7 +42,7 @@ class Replicated:
     df : int
         Degrees of freedom of the covariance.
     n_used : ndarray of int of shape (p,)
-        Rows behind each estimate.
+        Rows with a positive weight behind each estimate.
     """
 
     estimate: Floats
@@ -177,11 +177,7 @@ def replicate_sums(
            [ 6.]]))
     """
     table, base = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
-    if base.shape != reps.psu.shape or table.shape[:1] != base.shape:
-        raise MethodError(
-            f"replicates are of {len(reps.psu)} rows, weights of {base.shape}, values of "
-            f"{table.shape[:1]}."
-        )
+    _check_rows(table, base, reps)
     by_psu = np.asarray(one_hot(reps.psu, reps.multipliers.shape[1], base) @ table)
     return by_psu.sum(axis=0), reps.multipliers @ by_psu
 
@@ -231,7 +227,7 @@ def replicate_totals(
     table = _columns(values)
     seen = ~np.isnan(table)
     full, each = replicate_sums(np.where(seen, table, 0.0), weights, reps)
-    return _replicated(full, each, reps, seen.sum(axis=0), undefined)
+    return _replicated(full, each, reps, _n_used(seen, weights), undefined)
 
 
 def replicate_means(
@@ -270,6 +266,7 @@ def replicate_means(
     (3.0, 3)
     """
     table, base = _columns(values), np.asarray(weights, dtype=np.float64)
+    _check_rows(table, base, reps)
     seen = ~np.isnan(table)
     whole, k = bool(seen.all()), table.shape[1]
     filled = table if whole else np.where(seen, table, 0.0)
@@ -283,7 +280,8 @@ def replicate_means(
         both[:, :k] *= seen
     both[:, k:] = last
     full, each = replicate_sums(both, base, reps)
-    return _quotients(full[:k], full[k:], each[:, :k], each[:, k:], reps, seen, undefined, middle)
+    n_used = _n_used(seen, base)
+    return _quotients(full[:k], full[k:], each[:, :k], each[:, k:], reps, n_used, undefined, middle)
 
 
 def replicate_ratios(
@@ -329,7 +327,8 @@ def replicate_ratios(
     k = top.shape[1]
     both = np.where(np.hstack([seen, seen]), np.hstack([top, bottom]), 0.0)
     full, each = replicate_sums(both, weights, reps)
-    return _quotients(full[:k], full[k:], each[:, :k], each[:, k:], reps, seen, undefined)
+    n_used = _n_used(seen, weights)
+    return _quotients(full[:k], full[k:], each[:, :k], each[:, k:], reps, n_used, undefined)
 
 
 def replicate_regression(
@@ -423,17 +422,31 @@ def _columns(values: npt.ArrayLike) -> Floats:
     return table
 
 
+def _check_rows(table: Floats, base: Floats, reps: ReplicateWeights) -> None:
+    if base.shape != reps.psu.shape or table.shape[:1] != base.shape:
+        raise MethodError(
+            f"replicates are of {len(reps.psu)} rows, weights of {base.shape}, values of "
+            f"{table.shape[:1]}."
+        )
+
+
+def _n_used(seen: npt.NDArray[np.bool_], weights: npt.ArrayLike) -> Ints:
+    """Return how many rows with a positive weight each column of `seen` has."""
+    held = np.asarray(weights, dtype=np.float64) > 0
+    return np.asarray(held.astype(np.float64) @ seen).astype(np.int64)
+
+
 def _quotients(
     top: Floats,
     bottom: Floats,
     tops: Floats,
     bottoms: Floats,
     reps: ReplicateWeights,
-    seen: npt.NDArray[np.bool_],
+    n_used: Ints,
     undefined: str,
     middle: Floats | float = 0.0,
 ) -> Replicated:
-    """Return quotients of sums, where rows in `seen` are used, of values less `middle`."""
+    """Return quotients of sums, of values less `middle`."""
     empty = np.flatnonzero(np.broadcast_to(bottom == 0, top.shape))
     if len(empty):
         raise MethodError(
@@ -443,11 +456,11 @@ def _quotients(
     with np.errstate(divide="ignore", invalid="ignore"):
         each = middle + tops / bottoms
     each[np.broadcast_to(bottoms == 0, each.shape)] = np.nan
-    return _replicated(middle + top / bottom, each, reps, seen.sum(axis=0), undefined)
+    return _replicated(middle + top / bottom, each, reps, n_used, undefined)
 
 
 def _replicated(
     full: Floats, each: Floats, reps: ReplicateWeights, n_used: Ints, undefined: str
 ) -> Replicated:
     covariance = replicate_covariance(each, full, reps, undefined=undefined)
-    return Replicated(full, each, covariance, reps.df, n_used.astype(np.int64))
+    return Replicated(full, each, covariance, reps.df, n_used)

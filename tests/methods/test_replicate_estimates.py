@@ -161,6 +161,19 @@ def test_replicates_without_an_estimate_are_refused_or_left_out(design, reps):
         replicate_means(y, design.weights, reps, undefined="ignore")
 
 
+def test_rows_without_a_weight_are_behind_no_estimate(design, reps):
+    y = np.ones((len(design.weights), 2))
+    y[0, 1] = np.nan
+    base = np.where(np.arange(len(y)) < 2, 0.0, design.weights)
+    for found in (
+        replicate_means(y, base, reps),
+        replicate_totals(y, base, reps),
+        replicate_ratios(y, y, base, reps),
+        replicate_regression(y[:, 0], y[:, :1], base, reps),
+    ):
+        assert_array_equal(found.n_used, len(y) - 2)
+
+
 def test_nothing_to_divide_by(design, reps):
     empty = np.full((len(design.weights), 2), np.nan)
     empty[:, 0] = 1.0
@@ -190,6 +203,9 @@ def test_shapes_that_do_not_fit(design, reps):
     n = len(design.weights)
     with pytest.raises(MethodError, match=f"replicates are of {n} rows"):
         replicate_sums(np.ones((n - 1, 1)), np.ones(n - 1), reps)
+    for values, weights in ((n - 1, n), (n, n - 1)):
+        with pytest.raises(MethodError, match=f"replicates are of {n} rows"):
+            replicate_means(np.ones((values, 1)), np.ones(weights), reps)
     with pytest.raises(MethodError, match="values must be rows by columns"):
         replicate_means(np.ones(n), design.weights, reps)
     with pytest.raises(MethodError, match="10 replicates of 2 estimates"):
