@@ -397,6 +397,7 @@ def calibrate(
     array([ 9., 10., 11.])
     """
     base, x, wanted = _read(weights, columns, totals, names, distance, bounds)
+    x = np.where((base > 0)[:, None], x, 0.0)  # rows without a weight keep none, however far off
     labels = list(names) or [f"column {j + 1}" for j in range(x.shape[1])]
     length = np.sqrt(base @ np.square(x))
     length = np.where(length > 0, length, 1.0)
@@ -503,7 +504,8 @@ def _read(
         )
     x, wanted = np.asarray(columns, dtype=np.float64), np.asarray(totals, dtype=np.float64)
     problems = Problems("the calibration")
-    if x.ndim != 2 or wanted.shape != x.shape[1:] or len(names) not in (0, x.shape[1]):
+    fit = x.ndim == 2 and x.size and wanted.shape == x.shape[1:]
+    if not fit or len(names) not in (0, x.shape[1]):
         problems.add(
             f"columns, totals and names do not fit: {x.shape}, {wanted.shape} and {len(names)}."
         )

@@ -140,6 +140,17 @@ def test_negative_weights_are_counted():
     assert calibrate(np.ones(4), columns, [4.0, 1.0], distance="raking").n_negative == 0
 
 
+@pytest.mark.parametrize("distance", ["linear", "raking", "logit"])
+def test_rows_of_weight_0_change_no_other_weight(distance):
+    columns = np.array([[1, 0], [1, 1], [1, 2], [1, 1e6]])
+    bounds = (0.2, 4.0) if distance == "logit" else None
+    told = {"totals": [3, 3.5], "distance": distance, "bounds": bounds}
+    found = calibrate([1, 1, 1, 0], columns, **told)
+    assert_allclose(found.weights[:3], calibrate(np.ones(3), columns[:3], **told).weights)
+    assert found.weights[3] == 0
+    assert_array_equal(found.columns, columns)
+
+
 def test_a_population_a_million_times_the_sample_is_reached():
     x = np.array([0.0, 1.0, 2.0, 3.0])
     columns, totals = np.column_stack([np.ones(4), x]), [4e6, 7e6]
@@ -231,6 +242,8 @@ def test_numbers_that_do_not_fit():
     assert "weights: 1 of 2 are missing, infinite or negative" in told
     with pytest.raises(DataError, match="do not fit"):
         calibrate([1, 1], [[1], [1]], [2, 3])
+    with pytest.raises(DataError, match="do not fit"):
+        calibrate([1, 1], np.ones((2, 0)), [])
     with pytest.raises(DataError, match="all are 0"):
         calibrate([0, 0], [[1], [1]], [2])
     with pytest.raises(SpecError, match="name at least one"):
