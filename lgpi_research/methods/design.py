@@ -390,6 +390,8 @@ def _scale_up(share: Floats, lonely: Mask, depth: int, design: Design) -> Floats
 def _alone(cells: Mask, depth: int, design: Design) -> str:
     """Say which strata, or units of the stage before, have one unit: cells (n_cells, p)."""
     lonely = np.asarray(cells.any(axis=1))
+    if depth == 0 and len(lonely) == 1:
+        return "the sample has one PSU, so its sampling error is unknown."
     if depth == 0:
         codes = np.unique(design.strata)[lonely]
         names = [design.names[code] if code < len(design.names) else code for code in codes]
@@ -456,7 +458,8 @@ def _check_population(
             f"(first rows {listing(np.flatnonzero(wrong) + 1, 3)})."
         )
         return
-    low, high = np.full(parent.max() + 1, np.inf), np.zeros(parent.max() + 1)
+    cells = parent.max(initial=-1) + 1
+    low, high = np.full(cells, np.inf), np.zeros(cells)
     np.minimum.at(low, parent, size)
     np.maximum.at(high, parent, size)
     varies = low < high

@@ -153,10 +153,10 @@ def weighted_regression(
     SpecError
         If `family` is unknown.
     MethodError
-        If shapes differ, regressors are collinear (each is named), an outcome of a logistic
-        regression lies outside 0 to 1 or does not vary, regressors separate the outcome (they
-        are named) or the fit does not converge, or a stratum has one PSU and the design says to
-        fail.
+        If shapes differ, no row has all values, regressors are collinear (each is named), an
+        outcome of a logistic regression lies outside 0 to 1 or does not vary, regressors
+        separate the outcome (they are named) or the fit does not converge, or a stratum has one
+        PSU and the design says to fail.
 
     Notes
     -----
@@ -195,8 +195,10 @@ def weighted_regression(
     present = ~(np.isnan(outcome) | np.isnan(table).any(axis=1))
     inside, used = rows_used(present[:, None], design, domain)
     rows = used[:, 0]
+    if not rows.any():
+        raise MethodError("no row of the domain has the outcome and every regressor.")
     w, target, x = design.weights[rows], outcome[rows], table[rows]
-    weights = w / w.mean() if len(w) else w
+    weights = w / w.mean()
     fit = least_squares(target, x, weights=weights, names=labels)
     coef, bread, residuals = fit.coef, fit.bread, fit.residuals
     if family == "logistic":

@@ -215,6 +215,13 @@ def test_what_no_design_can_have(told, message):
         Design.from_labels(4, **told)
 
 
+def test_one_psu_or_none_has_no_error():
+    with pytest.raises(MethodError, match="the sample has one PSU, so its sampling error is"):
+        variance([1.0, 2.0], Design.from_labels(2, stages=[["a", "a"]]))
+    with pytest.raises(DataError, match="0 weights"):
+        Design.from_labels(0, populations=[[]])
+
+
 def test_all_problems_are_told_at_once():
     with pytest.raises(DataError, match="2 problems"):
         Design.from_labels(4, strata=[1, 1, 2, np.nan], populations=[[3, 3, 3, 0]])

@@ -185,6 +185,8 @@ def test_what_cannot_be_regressed():
         weighted_regression(
             y, np.column_stack([x, 2 * x[:, 1]]), design, names=["one", "x", "z", "copy"]
         )
+    with pytest.raises(MethodError, match="no row of the domain has the outcome and every"):
+        weighted_regression(y, x, design, domain=np.zeros(200, dtype=bool))
     with pytest.raises(MethodError, match="do not match"):
         weighted_regression(y[:10], x, design)
 
