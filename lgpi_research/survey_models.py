@@ -87,7 +87,8 @@ def regress_survey(
     family : {"linear", "logistic"}, default "linear"
         Least squares, or the log odds of an outcome from 0 to 1.
     domain : array_like of bool of shape (n_respondents,), optional
-        Respondents that the regression is of; the others stay in the design.
+        Respondents that the regression is of; the others stay in the design. Functions and
+        categories of the formula are those of the domain.
     level : float, default 0.95
         Level of the intervals.
 
@@ -130,15 +131,17 @@ def regress_survey(
         )
     table = survey.frame.copy()
     table[list(survey.codebook.names)] = survey.values
-    made = design_table(parsed, table)
-    y, x = np.full(len(table), np.nan), np.full((len(table), made.X.shape[1]), np.nan)
-    y[made.used], x[made.used] = made.y, made.X
     design = survey.linear_design()
     rows = np.ones(len(table), dtype=bool) if domain is None else np.asarray(domain, dtype=bool)
     if rows.shape != (len(table),):
         raise SpecError(
             f"domain: one entry for each of {len(table)} respondents, got {rows.shape}."
         )
+    # Categories and gaps are those of the domain, which need not have every category.
+    inside = np.flatnonzero(rows & (design.weights > 0))
+    made = design_table(parsed, table.iloc[inside])
+    y, x = np.full(len(table), np.nan), np.full((len(table), made.X.shape[1]), np.nan)
+    y[inside[made.used]], x[inside[made.used]] = made.y, made.X
     fit = weighted_regression(y, x, design, family=family, names=made.names, domain=rows)
     if fit.df_resid < 1:
         raise MethodError(

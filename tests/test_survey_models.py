@@ -70,6 +70,22 @@ def test_a_domain_keeps_the_design(survey):
         regress_survey(survey, "trust ~ age", domain=old[:9])
 
 
+def test_a_domain_has_its_own_categories_and_gaps(survey):
+    """The first region, or the last, is not in the domain."""
+    for gone, terms in (
+        (0, ["C(region)[2]", "C(region)[3]"]),
+        (3, ["C(region)[1]", "C(region)[2]"]),
+    ):
+        inside = (survey.frame["region"] != gone).to_numpy()
+        found = regress_survey(survey, "trust ~ age + C(region)", domain=inside)
+        assert found.frame["term"].tolist() == ["intercept", "age", *terms]
+        lost = survey.frame["age"].isna() & inside
+        assert (f"age: {lost.sum()} respondents lack it." in found.notes) == lost.any()
+    idle = survey.frame.assign(w=survey.frame["w"] * (survey.frame["region"] != 3))
+    found = regress_survey(Survey(idle, BOOK, survey.design), "trust ~ C(region)")
+    assert found.frame["term"].tolist() == ["intercept", "C(region)[1]", "C(region)[2]"]
+
+
 def test_words_files_and_pictures(survey, tmp_path):
     found = regress_survey(survey, "trust ~ age + C(sex)")
     assert "10 degrees of freedom" in found.methods_text()
