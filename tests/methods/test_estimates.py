@@ -32,6 +32,8 @@ from lgpi_research.methods.points import (
     point_totals,
     point_variances,
 )
+from lgpi_research.methods.survey_regression import weighted_regression
+from lgpi_research.methods.survey_tests import mean_difference
 
 FIELDS = ("estimate", "cov", "df", "deff", "deff_replace", "n_used", "n_dropped")
 
@@ -391,3 +393,47 @@ def test_t_intervals_cover_the_mean_and_normal_ones_do_not():
 def test_coverage_in_many_designs(n_strata, n_psu):
     t, _ = coverage(5000, n_strata, n_psu, seed=1)
     assert 0.935 <= t <= 0.965
+
+
+def held(runs, seed):
+    """Return how often 95 % intervals of each statistic hold the truth, in samples of 40 PSUs."""
+    rng, psu = np.random.default_rng(seed), np.repeat(np.arange(40), 8)
+    strata, n = psu // 10, 320
+    design = Design.from_labels(
+        n, weights=np.array([1.0, 2.0, 2.0, 3.0])[strata], strata=strata, stages=[psu]
+    )
+    hits = []
+    for _ in range(runs):
+        x, group = rng.normal(size=n) + rng.normal(0, 0.4, 40)[psu], rng.integers(0, 2, n)
+        y = rng.normal(size=n) + rng.normal(0, 0.4, 40)[psu]
+        event = (rng.random(n) < 1 / (1 + np.exp(0.5 - 0.8 * x))).astype(float)
+        table = np.column_stack([np.ones(n), x])
+        share, median = means(y > 1.2, design), quantiles(y, [0.5, 0.9], design)
+        line = weighted_regression(0.5 * x + y, table, design)
+        logit = weighted_regression(event, table, design, family="logistic")
+        apart = mean_difference(y + 0.3 * group, group, design)
+        spread = np.sqrt(1.16)
+        truths = {
+            "share": (stats.norm.sf(1.2 / spread), *logit_interval(
+                share.estimate, share.std_error, share.df)),
+            "ratio": (0.5, *ratios(x + 2, y + 4, design).interval()),
+            "median": (0.0, median.ci_low[0], median.ci_high[0]),
+            "ninth decile": (stats.norm.isf(0.1) * spread, median.ci_low[1], median.ci_high[1]),
+            "variance": (1.16, *variances(y, design).interval()),
+            "slope": (0.5, *(end[1] for end in line.interval())),
+            "log odds ratio": (0.8, *(end[1] for end in logit.interval())),
+            "difference": (0.3, *t_limits(apart.estimate, apart.std_error, apart.df)),
+        }  # fmt: skip
+        hits.append([bool(low <= truth <= high) for truth, low, high in truths.values()])
+    return dict(zip(truths, np.mean(hits, axis=0), strict=True))
+
+
+def test_intervals_of_each_statistic_hold_the_truth():
+    for name, share in held(100, seed=2).items():
+        assert share >= 0.885, name  # three simulation errors of 2.2 %
+
+
+@pytest.mark.slow
+def test_intervals_of_each_statistic_hold_the_truth_in_many_samples():
+    for name, share in held(2000, seed=3).items():
+        assert 0.915 <= share <= 0.965, name  # variances are covered least, in 92.9 %
