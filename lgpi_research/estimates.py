@@ -148,7 +148,7 @@ class _Task:
             method = _LINEAR[self.statistic]
             found = method(self.values, design, domain=domain)
         # Weights alone need not count the population: then there is no share to correct for.
-        counted = bool(design.populations) and design.populations[0] is not None
+        counted = design.populations[0] is not None
         deff = found.deff if counted else found.deff_replace
         told = {"estimate": found.estimate, "std_error": found.std_error}
         return told | self.ends(told, found.df, level) | {
@@ -323,7 +323,7 @@ def estimate_survey(
         "n_psu": design.n_psu,
         "n_strata": design.n_strata,
         "n_stages": len(design.stages),
-        "finite": any(size is not None for size in design.populations),
+        "finite": design.populations[0] is not None,
     }
     specification = {key: details[key] for key in list(details)[:6]}
     if statistic == "quantile":

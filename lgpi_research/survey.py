@@ -223,7 +223,9 @@ class Survey:
     ) -> Moments:
         """Return the sums that the survey's statistics are functions of.
 
-        Items of the direction "negative" are reversed in scales.
+        Items of the direction "negative" are reversed in scales. Sampling errors from these
+        sums count PSUs as drawn with replacement: with a stated `population` they are on the
+        large side.
 
         Parameters
         ----------
@@ -293,7 +295,8 @@ class Survey:
 
         Errors are those of the design: PSUs drawn within the strata of each place
         (`lgpi_research.methods.places.place_means`). A place with one PSU has none, and
-        a note counts such places.
+        a note counts such places. PSUs count as drawn with replacement, also where the
+        design states a `population`.
 
         Parameters
         ----------

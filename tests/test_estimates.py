@@ -145,6 +145,15 @@ def test_all_of_a_population_has_no_error():
     assert "finite-population corrections" in found.methods_text()
 
 
+def test_populations_of_later_stages_alone_correct_nothing():
+    frame = table().assign(house=np.arange(120) // 12, houses=50)
+    design = replace(DESIGN, ssu="house", population=(None, "houses"))
+    found, plain = (estimate_survey(Survey(frame, BOOK, d)) for d in (design, DESIGN))
+    assert_allclose(found.frame["std_error"], plain.frame["std_error"])
+    assert "PSUs counting as drawn with replacement" in found.methods_text()
+    assert "finite-population" not in found.methods_text()
+
+
 @pytest.mark.parametrize("variance", [v for v in VARIANCES if v != "taylor"])
 def test_replicates_agree_with_linearisation(variance):
     frame = table()
