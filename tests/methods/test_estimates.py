@@ -436,4 +436,4 @@ def test_intervals_of_each_statistic_hold_the_truth():
 @pytest.mark.slow
 def test_intervals_of_each_statistic_hold_the_truth_in_many_samples():
     for name, share in held(2000, seed=3).items():
-        assert 0.915 <= share <= 0.965, name  # variances are covered least, in 92.9 %
+        assert 0.92 <= share <= 0.965, name  # variances are covered least, in 93.7 %
