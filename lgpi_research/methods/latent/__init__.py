@@ -1,0 +1,1 @@
+"""Latent variables: arrays in, arrays out."""
