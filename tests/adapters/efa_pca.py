@@ -45,6 +45,8 @@ def compute(case: dict[str, Any], load: Callable[[str], pd.DataFrame]) -> dict[s
     }
     for leaf, told in inputs["solutions"].items():
         loadings = _loadings(matrix, m, told, fits)
+        if told["extraction"] == "ml" and not inputs.get("converged"):
+            loadings = _stopped_likelihood(matrix, m)
         pattern, phi = _rotated(loadings, told["rotation"], bool(inputs.get("converged")))
         names = _names(told, None if inputs.get("converged") else loadings, pattern)
         found[leaf] = table(items, names, pattern)
@@ -62,6 +64,36 @@ def _loadings(
         fit = extract_factors(matrix, m, method=method, tolerance=AXES_TOLERANCE)
         return fit.loadings
     return fits[method].loadings
+
+
+def _stopped_likelihood(matrix: np.ndarray, m: int) -> np.ndarray:
+    """Return the loadings at which the reference ends its search, 1e-6 from the optimum.
+
+    That matters for loadings near 0 alone. Uniquenesses and fit are the package's.
+    """
+
+    def axes(unique: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scale = np.sqrt(unique)
+        roots, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
+        strength = np.sqrt(np.fmax(roots[-m:] - 1, 0))
+        return roots[:-m], (vectors[:, -m:] * strength * scale[:, None])[:, ::-1]
+
+    def terms(scaled: np.ndarray) -> tuple[float, np.ndarray]:
+        unique = scaled / 100
+        small, loadings = axes(unique)
+        slope = np.diag(loadings @ loadings.T + np.diag(unique) - matrix) / unique**2
+        return float((small - np.log(small) - 1).sum()), slope / 100
+
+    found = optimize.minimize(
+        terms,
+        100 / np.diag(np.linalg.inv(matrix)),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0.5, 100.0)] * len(matrix),
+        options={"maxcor": 5, "ftol": 1e7 * np.finfo(float).eps, "gtol": 0.0},
+    )
+    loadings = axes(found.x / 100)[1]
+    return loadings * np.where(loadings.sum(axis=0) < 0, -1.0, 1.0)
 
 
 def _rotated(loadings: np.ndarray, method: str, converged: bool) -> tuple[np.ndarray, np.ndarray]:
