@@ -198,7 +198,7 @@ def _newton(
     value, slope, curvature = terms(at)
     for taken in range(1, _MOST + 1):
         roots, axes = np.linalg.eigh(curvature)
-        size = np.fmax(np.abs(roots), 1e-6 * np.abs(roots).max())
+        size = np.fmax(np.abs(roots), 1e-10 * np.abs(roots).max())
         step = -axes @ (axes.T @ slope / size)
         step *= min(1.0, 1.0 / max(float(np.abs(step).max()), 1e-300))
         for _ in range(40):

@@ -146,3 +146,12 @@ def test_groups_without_a_factor_are_named():
         configural_one_factor(np.zeros((2, 4)), [bad, np.eye(4)], [99, 3])
     with pytest.raises(DataError, match="shapes"):
         configural_one_factor(np.zeros((2, 4)), np.eye(4), [99, 99])
+
+
+def test_a_free_mean_of_equal_loadings_is_not_identified():
+    load = np.array([0.8, 0.7, 0.6, 0.7])
+    matrix = np.outer(load, load) + np.diag(1 - load**2)
+    found = configural_one_factor(np.zeros((3, 4)), [matrix] * 3, [500] * 3)
+    with pytest.raises(MethodError, match="not identified"):
+        align(found, fixed=False)
+    assert align(found).noninvariant_share == 0

@@ -147,3 +147,17 @@ def test_components_restore_the_matrix():
     assert_allclose(found @ found.T, matrix, atol=1e-12)
     with pytest.raises(SpecError, match="between 1 and 9"):
         principal_components(matrix, 10)
+
+
+def test_small_samples_end_at_a_solution_or_a_heywood_case():
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        k, m = int(rng.integers(6, 12)), int(rng.integers(1, 4))
+        x = rng.normal(size=(60, m)) @ rng.normal(size=(m, k)) * 0.6 + rng.normal(size=(60, k))
+        for method in ("ml", "minres"):
+            try:
+                fit = extract_factors(np.corrcoef(x.T), m, method=method)
+            except MethodError as error:
+                assert "Heywood" in str(error)  # noqa: PT017
+            else:
+                assert (fit.uniquenesses > 0).all()
