@@ -1,1 +1,1 @@
-"""Latent variables: arrays in, arrays out."""
+"""Latent variables: what answers measure, and whether they measure it everywhere alike."""
