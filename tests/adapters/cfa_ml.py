@@ -17,7 +17,8 @@ def compute(case: dict[str, Any], load: Load) -> dict[str, Any]:
     inputs = case["inputs"]
     fit = fitted(case, load)
     head = frame_of(case, load)[list(fit.table.observed)].to_numpy(float)[: inputs["head_rows"]]
-    top = modification_indices(fit)[: inputs["modification_indices"]]
+    fixed = [one for one in modification_indices(fit) if not one.equality]
+    top = fixed[: inputs["modification_indices"]]
     return {
         "nobs": sum(fit.n),
         "fit": measures_of(fit),

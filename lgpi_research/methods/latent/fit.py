@@ -134,6 +134,8 @@ def fit_model(
     for key, side in sides.items():
         if side.shape != (n,):
             raise MethodError(f"{key} must be {n} values, one a respondent; got {side.shape}.")
+    if clusters is not None and len(np.unique(sides["clusters"])) < 2:
+        raise MethodError("all respondents are of one cluster; errors need at least two.")
     levels, code = np.unique(sides["groups"], return_inverse=True)
     table = build_table(
         parse_model(model),

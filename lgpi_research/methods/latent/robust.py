@@ -64,12 +64,16 @@ def group_scores(model: GroupModel, sample: Sample, theta: Floats, *, means: boo
 
 
 def meat(scores: Floats, clusters: Ints | None) -> Floats:
-    """Return the sum of squared scores, summed within clusters first if there are any."""
+    """Return the sum of squared scores.
+
+    With clusters, scores are summed within them first, and the result is multiplied by
+    G/(G − 1) for G clusters.
+    """
     if clusters is not None:
         _, code = np.unique(clusters, return_inverse=True)
         summed = np.zeros((code.max() + 1, scores.shape[1]))
         np.add.at(summed, code.reshape(-1), scores)
-        scores = summed
+        scores = summed * np.sqrt(len(summed) / (len(summed) - 1))
     return np.asarray(scores.T @ scores)
 
 

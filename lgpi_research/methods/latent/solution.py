@@ -138,7 +138,7 @@ def _defined(
     """Return values and standard errors of rows and definitions."""
     known = {
         row.label: (float(own[i]), slopes[i])
-        for i, row in enumerate(table.rows)
+        for i, row in reversed(list(enumerate(table.rows)))  # the first of several counts
         if row.label and not row.label.startswith(".")
     }
     values, gradients = list(own), list(slopes)

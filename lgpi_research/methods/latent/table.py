@@ -187,8 +187,7 @@ def build_table(
     _check(model, names, observed, groups, equal, ordered, causes)
 
     draft = _Draft()
-    order = {"=~": 0, "~": 1, "|": 2, "~~": 3, "~1": 4}
-    for statement in sorted(said, key=lambda s: order[s.op]):
+    for statement in said:
         fixed = statement.fixed
         marker = statement.op == "=~" and statement == next(
             s for s in said if s.op == "=~" and s.lhs == statement.lhs
@@ -198,9 +197,6 @@ def build_table(
         draft.rows[statement.lhs, statement.op, statement.rhs] = (fixed, statement.labels)
     scale_free = unit_factors and "loadings" in equal and groups > 1
     unit = (1.0, *[math.nan] * (groups - 1)) if scale_free else (1.0,)
-    constants = {k: v for k, v in draft.rows.items() if k[1] == "~1"}
-    for key in constants:
-        del draft.rows[key]
     for v in observed:
         if v not in causes and not ordered:
             draft.add(v, "~~", v)
@@ -213,7 +209,6 @@ def build_table(
         for i, v in enumerate(family):
             for w in family[i:] if family == list(causes) else family[i + 1 :]:
                 draft.add(v, "~~", w)
-    draft.rows.update(constants)
     if means:
         for v in observed:
             draft.add(v, "~1", "", (0.0,) if ordered else ())

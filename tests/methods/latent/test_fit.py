@@ -151,19 +151,22 @@ def test_modification_index_is_close_to_the_fall_of_the_statistic():
     assert_allclose(top.change, wider.value(f"{top.lhs} {top.op} {top.rhs}"), rtol=0.15)
 
 
-def test_single_respondents_as_clusters_are_no_clusters_and_pairs_double_errors():
+def test_single_respondents_as_clusters_are_no_clusters_and_copies_add_nothing():
     table = answers(4, 300, heavy=True)
     plain = fit_model(TWO, table, NAMES, estimator="MLR", means=True)
     alone = fit_model(TWO, table, NAMES, estimator="MLR", clusters=np.arange(300))
-    assert_allclose(alone.std_errors, plain.std_errors, rtol=1e-10)
+    few = np.sqrt(300 / 299)
+    assert_allclose(alone.std_errors, few * plain.std_errors, rtol=1e-10)
     assert_allclose(
-        alone.measures.scaled.test.scaling, plain.measures.scaled.test.scaling, rtol=1e-8
+        alone.measures.scaled.test.scaling, few**2 * plain.measures.scaled.test.scaling, rtol=1e-8
     )
     twice = np.vstack([table, table])
     pairs = fit_model(TWO, twice, NAMES, estimator="MLR", clusters=np.tile(np.arange(300), 2))
-    assert_allclose(pairs.std_errors, plain.std_errors, rtol=1e-5, atol=1e-12)
+    assert_allclose(pairs.std_errors, few * plain.std_errors, rtol=1e-5, atol=1e-12)
     assert_allclose(
-        pairs.measures.scaled.test.statistic, plain.measures.scaled.test.statistic, rtol=1e-6
+        pairs.measures.scaled.test.statistic * few**2,
+        plain.measures.scaled.test.statistic,
+        rtol=1e-6,
     )
 
 
@@ -241,6 +244,8 @@ def test_bad_input():
         fit_model(TWO, table, NAMES, estimator="GLS")
     with pytest.raises(SpecError, match="clusters need"):
         fit_model(TWO, table, NAMES, clusters=np.arange(400))
+    with pytest.raises(MethodError, match="one cluster"):
+        fit_model(TWO, table, NAMES, estimator="MLR", clusters=np.zeros(400))
     with pytest.raises(MethodError, match="5 respondents remain"):
         fit_model(TWO, table[:5], NAMES)
     copied = table.copy()
