@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import optimize
 
 from lgpi_research.errors import MethodError, listing
 from lgpi_research.methods.latent.table import ParameterTable
@@ -15,7 +17,9 @@ __all__ = ["refuse_unidentified", "scoring", "start"]
 Floats = npt.NDArray[np.float64]
 Terms = tuple[float, Floats, Floats]  # value, slopes, information
 
-_MOST = 1000
+_MOST = 100
+_STILL = 1e-17  # a step that promises less has arrived
+_HUGE = 1e10
 _FLAT = 1e-9  # a root of the scaled information below it is none
 
 
@@ -78,7 +82,7 @@ def start(
 
 
 def scoring(terms: Callable[[Floats], Terms], theta: Floats) -> tuple[Floats, int]:
-    """Minimise by Fisher scoring, with damped and halved steps.
+    """Minimise by Fisher scoring, and by a quasi-Newton method where that does not end.
 
     Parameters
     ----------
@@ -96,10 +100,24 @@ def scoring(terms: Callable[[Floats], Terms], theta: Floats) -> tuple[Floats, in
     Raises
     ------
     MethodError
-        If the steps do not end.
+        If the steps do not end, or end where the value has no minimum.
     """
     if not len(theta):
         return theta, 0
+    found = _score(terms, theta)
+    if found is None:
+        found = _quasi_newton(terms, theta)
+    if found is None:
+        raise MethodError(
+            "the model did not converge, so it has no estimates. Look for items that hardly vary "
+            "or hardly correlate with their factor, for too few respondents, or for a model that "
+            "the data do not identify."
+        )
+    return found
+
+
+def _score(terms: Callable[[Floats], Terms], theta: Floats) -> tuple[Floats, int] | None:
+    """Take damped and halved steps of Fisher scoring; None if they do not end."""
     value, slope, information = terms(theta)
     damping = 0.0
     for count in range(1, _MOST + 1):
@@ -108,8 +126,7 @@ def scoring(terms: Callable[[Floats], Terms], theta: Floats) -> tuple[Floats, in
         if damping == 0.0 and np.linalg.cond(scaled) > 1e12:
             damping = 1e-8
         step = -np.linalg.solve(scaled + damping * np.eye(len(theta)), slope / scale) / scale
-        gain = -float(slope @ step)
-        if gain < 1e-17:
+        if -float(slope @ step) < _STILL:
             return theta, count
         for _ in range(30):
             there = theta + step
@@ -119,16 +136,49 @@ def scoring(terms: Callable[[Floats], Terms], theta: Floats) -> tuple[Floats, in
             step = step / 2
             damping = max(damping * 4, 1e-6)
         else:
-            break
+            return None
         damping = damping / 4 if damping > 1e-10 else 0.0
         theta, (value, slope, information) = there, found
-        if not np.abs(theta).max() < 1e10:
-            break
-    raise MethodError(
-        "the model did not converge, so it has no estimates. Look for items that hardly vary or "
-        "hardly correlate with their factor, for too few respondents, or for a model that the "
-        "data do not identify; give starting structure by fixing a parameter."
-    )
+        if not np.abs(theta).max() < _HUGE:
+            return None
+    return None
+
+
+def _quasi_newton(terms: Callable[[Floats], Terms], theta: Floats) -> tuple[Floats, int] | None:
+    """Minimise by BFGS, then by Newton steps with second derivatives by differences."""
+
+    def plain(at: Floats) -> tuple[float, Floats]:
+        value, slope, _ = terms(at)
+        return (value, slope) if np.isfinite(value) else (_HUGE, np.zeros_like(at))
+
+    information = terms(theta)[2]
+    ridge = 1e-3 * np.diag(np.fmax(np.diag(information), 1e-6))
+    inverse = np.linalg.inv(information + ridge)
+    options: Any = {"gtol": 1e-8, "maxiter": 10 * _MOST, "hess_inv0": (inverse + inverse.T) / 2}
+    near = optimize.minimize(plain, theta, jac=True, method="BFGS", options=options)
+    here = np.asarray(near.x, dtype=np.float64)
+    value = float(near.fun)
+    for count in range(_MOST):
+        if not np.abs(here).max() < _HUGE:
+            return None
+        bend = np.empty((len(here), len(here)))
+        for k in range(len(here)):
+            size = 1e-5 * max(1.0, abs(here[k]))
+            move = np.zeros_like(here)
+            move[k] = size
+            bend[k] = (plain(here + move)[1] - plain(here - move)[1]) / (2 * size)
+        roots, axes = np.linalg.eigh((bend + bend.T) / 2)
+        slope = plain(here)[1]
+        if roots[0] <= 0:
+            return None
+        step = -axes @ ((axes.T @ slope) / roots)
+        if -float(slope @ step) < _STILL:
+            return here, int(near.nit) + count
+        there = plain(here + step)[0]
+        if not there <= value + 1e-12 * max(1.0, abs(value)):
+            return None
+        here, value = here + step, there
+    return None
 
 
 def refuse_unidentified(table: ParameterTable, information: Floats, moments_known: int) -> None:

@@ -286,3 +286,29 @@ def test_intervals_hold_the_truth():
             hits[estimator] += abs(fit.estimates[1] - 0.8) < 1.96 * fit.std_errors[1]
     assert 0.91 <= hits["ML"] / 300 <= 0.985
     assert 0.89 <= hits["MLR"] / 300 <= 0.985
+
+
+def test_small_samples_end_at_a_maximum_or_give_no_numbers():
+    names = [f"x{i}" for i in range(9)]
+    model = "a =~ x0 + x1 + x2\nb =~ x3 + x4 + x5\nc =~ x6 + x7 + x8"
+    ended = 0
+    for seed in (9, 10, 20, 66, 81, 99, 102, 117):  # some need more than Fisher scoring
+        rng = np.random.default_rng(seed)
+        factors = rng.multivariate_normal(
+            [0] * 3, [[1, 0.3, 0.5], [0.3, 1, 0.2], [0.5, 0.2, 1]], 50
+        )
+        load = rng.uniform(0.2, 0.9, 9)
+        table = factors[:, np.repeat([0, 1, 2], 3)] * load
+        table += rng.normal(size=(50, 9)) * np.sqrt(1 - load**2)
+        try:
+            fit = fit_model(model, table, names)
+        except MethodError:
+            continue
+        ended += 1
+        sample = sample_of_rows(table)
+        normal = NormalModel(group_models(fit.table), (sample,), fit.table.n_free, False)
+        slope = normal.slope(fit.theta)
+        bend = normal.observed_information(fit.theta)
+        assert np.linalg.eigvalsh(bend)[0] > 0
+        assert slope @ np.linalg.solve(bend, slope) < 1e-12
+    assert ended >= 4
