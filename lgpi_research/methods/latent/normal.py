@@ -79,8 +79,8 @@ class NormalModel:
     def observed_information(self, theta: Floats) -> Floats:
         """Return second derivatives, per respondent, by central differences of the slopes."""
         found = np.zeros((self.n_free, self.n_free))
-        for k in range(self.n_free):
-            size = 1e-5 * max(1.0, abs(theta[k]))
+        sizes = 1e-4 / np.sqrt(np.diag(self.terms(theta)[2]))
+        for k, size in enumerate(sizes):
             ahead, behind = theta.copy(), theta.copy()
             ahead[k] += size
             behind[k] -= size

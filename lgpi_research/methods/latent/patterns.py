@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lgpi_research.errors import MethodError
+from lgpi_research.errors import MethodError, listing
 
 __all__ = ["Likelihood", "Sample", "likelihood", "sample_of_moments", "sample_of_rows", "saturate"]
 
@@ -114,14 +114,20 @@ def sample_of_moments(
             f"covariances must be a finite square table and means fit it, got {matrix.shape} "
             f"and {centre.shape}."
         )
-    if not np.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-10):
+    if not np.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-14 * np.abs(matrix).max()):
         raise MethodError("the covariances are not symmetric.")
-    root = float(np.linalg.eigvalsh(matrix)[0])
-    if root <= 1e-10 * np.diag(matrix).max():
+    still = np.flatnonzero(~(np.diag(matrix) > 0))
+    if len(still):
         raise MethodError(
-            f"the covariances are not positive definite (smallest root {root:.3g}): an item does "
-            "not vary, repeats others, or pairs rest on different respondents. Leave items out "
-            "or use answers with missing='fiml'."
+            f"variables that do not vary: number {listing(still + 1)} of {p}. Leave them out."
+        )
+    scale = np.sqrt(np.diag(matrix))
+    root = float(np.linalg.eigvalsh(matrix / np.outer(scale, scale))[0])
+    if root <= 1e-10:
+        raise MethodError(
+            "the covariances are not positive definite (smallest root of the correlations "
+            f"{root:.3g}): an item repeats others, or pairs rest on different respondents. Leave "
+            "items out or use answers with missing='fiml'."
         )
     return Sample(
         n,
@@ -160,6 +166,8 @@ def sample_of_rows(answers: npt.ArrayLike, *, missing: str = "listwise") -> Samp
     (3, [1.0, 3.0])
     """
     table = np.asarray(answers, dtype=np.float64)
+    if np.isinf(table).any():
+        raise MethodError(f"{int(np.isinf(table).sum())} answers are infinite; make them NaN.")
     given = ~np.isnan(table)
     keep = given.all(axis=1) if missing == "listwise" else given.any(axis=1)
     table, given = table[keep], given[keep]

@@ -20,6 +20,7 @@ Terms = tuple[float, Floats, Floats]  # value, slopes, information
 _MOST = 100
 _STILL = 1e-17  # a step that promises less has arrived
 _HUGE = 1e10
+_APART = 1e-4  # of parameters at which slopes are compared, in units of their scale
 _FLAT = 1e-9  # a root of the scaled information below it is none
 
 
@@ -121,7 +122,7 @@ def _score(terms: Callable[[Floats], Terms], theta: Floats) -> tuple[Floats, int
     value, slope, information = terms(theta)
     damping = 0.0
     for count in range(1, _MOST + 1):
-        scale = np.sqrt(np.fmax(np.diag(information), 1e-12))
+        scale = _scale(information)
         scaled = information / np.outer(scale, scale)
         if damping == 0.0 and np.linalg.cond(scaled) > 1e12:
             damping = 1e-8
@@ -146,16 +147,16 @@ def _score(terms: Callable[[Floats], Terms], theta: Floats) -> tuple[Floats, int
 
 def _quasi_newton(terms: Callable[[Floats], Terms], theta: Floats) -> tuple[Floats, int] | None:
     """Minimise by BFGS, then by Newton steps with second derivatives by differences."""
+    information = terms(theta)[2]
+    scale = _scale(information)
 
     def plain(at: Floats) -> tuple[float, Floats]:
-        value, slope, _ = terms(at)
-        return (value, slope) if np.isfinite(value) else (_HUGE, np.zeros_like(at))
+        value, slope, _ = terms(at / scale)
+        return (value, slope / scale) if np.isfinite(value) else (_HUGE, np.zeros_like(at))
 
-    information = terms(theta)[2]
-    ridge = 1e-3 * np.diag(np.fmax(np.diag(information), 1e-6))
-    inverse = np.linalg.inv(information + ridge)
+    inverse = np.linalg.inv(information / np.outer(scale, scale) + 1e-3 * np.eye(len(theta)))
     options: Any = {"gtol": 1e-8, "maxiter": 10 * _MOST, "hess_inv0": (inverse + inverse.T) / 2}
-    near = optimize.minimize(plain, theta, jac=True, method="BFGS", options=options)
+    near = optimize.minimize(plain, theta * scale, jac=True, method="BFGS", options=options)
     here = np.asarray(near.x, dtype=np.float64)
     value = float(near.fun)
     for count in range(_MOST):
@@ -163,22 +164,27 @@ def _quasi_newton(terms: Callable[[Floats], Terms], theta: Floats) -> tuple[Floa
             return None
         bend = np.empty((len(here), len(here)))
         for k in range(len(here)):
-            size = 1e-5 * max(1.0, abs(here[k]))
             move = np.zeros_like(here)
-            move[k] = size
-            bend[k] = (plain(here + move)[1] - plain(here - move)[1]) / (2 * size)
+            move[k] = _APART
+            bend[k] = (plain(here + move)[1] - plain(here - move)[1]) / (2 * _APART)
         roots, axes = np.linalg.eigh((bend + bend.T) / 2)
         slope = plain(here)[1]
         if roots[0] <= 0:
             return None
         step = -axes @ ((axes.T @ slope) / roots)
         if -float(slope @ step) < _STILL:
-            return here, int(near.nit) + count
+            return here / scale, int(near.nit) + count
         there = plain(here + step)[0]
         if not there <= value + 1e-12 * max(1.0, abs(value)):
             return None
         here, value = here + step, there
     return None
+
+
+def _scale(information: Floats) -> Floats:
+    """Return what makes the parameters comparable: the root of their information."""
+    own = np.diag(information)
+    return np.sqrt(np.where(own > 0, own, 1.0))
 
 
 def refuse_unidentified(table: ParameterTable, information: Floats, moments_known: int) -> None:

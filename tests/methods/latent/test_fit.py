@@ -78,6 +78,17 @@ def test_unit_order_and_identification_do_not_change_the_fit():
     assert_allclose(unit.estimates[:6], one.std_lv[:6], rtol=1e-6)
 
 
+@pytest.mark.parametrize("missing", ["listwise", "fiml"])
+def test_very_different_units_make_no_difference(missing):
+    size = 10.0 ** np.array([-4, 3, 0, 5, -2, 1])
+    one = fit_model(TWO, gaps(), NAMES, missing=missing, estimator="MLR")
+    other = fit_model(TWO, gaps() * size, NAMES, missing=missing, estimator="MLR")
+    assert_allclose(other.std_all[:6], one.std_all[:6], rtol=1e-5)
+    assert_allclose(other.z[1:3], one.z[1:3], rtol=1e-4)
+    tests = [fit.measures.scaled.test for fit in (one, other)]
+    assert_allclose(tests[1].statistic, tests[0].statistic, rtol=1e-5)
+
+
 def test_moments_suffice_and_complete_answers_need_no_patterns():
     table = answers()
     rows = fit_model(TWO, table, NAMES, means=True)
@@ -248,6 +259,10 @@ def test_bad_input():
         fit_model(TWO, table, NAMES, estimator="MLR", clusters=np.zeros(400))
     with pytest.raises(MethodError, match="5 respondents remain"):
         fit_model(TWO, table[:5], NAMES)
+    with pytest.raises(MethodError, match="1 answers are infinite"):
+        fit_model(TWO, np.where(table == table.max(), np.inf, table), NAMES)
+    with pytest.raises(MethodError, match="do not vary: number 3 of 6"):
+        fit_model(TWO, table * [1, 1, 0, 1, 1, 1], NAMES)
     copied = table.copy()
     copied[:, 1] = copied[:, 0]
     with pytest.raises(MethodError, match="not positive definite"):
@@ -312,3 +327,14 @@ def test_small_samples_end_at_a_maximum_or_give_no_numbers():
         assert np.linalg.eigvalsh(bend)[0] > 0
         assert slope @ np.linalg.solve(bend, slope) < 1e-12
     assert ended >= 4
+
+
+def test_a_factor_of_factors_fits_like_three_factors():
+    rng = np.random.default_rng(0)
+    factors = rng.normal(size=(500, 1)) * 0.7 + rng.normal(size=(500, 3)) * 0.6
+    table = np.repeat(factors, 3, axis=1) + rng.normal(size=(500, 9))
+    names = [f"x{i}" for i in range(9)]
+    first = "a =~ x0 + x1 + x2\nb =~ x3 + x4 + x5\nc =~ x6 + x7 + x8"
+    one, other = (fit_model(m, table, names) for m in (first, f"{first}\ng =~ a + b + c"))
+    assert_allclose(other.measures.test.statistic, one.measures.test.statistic, rtol=1e-7)
+    assert other.measures.test.df == one.measures.test.df == 24
