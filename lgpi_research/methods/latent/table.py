@@ -311,14 +311,14 @@ def _number(
                 rows.append(Parameter(lhs, op, rhs, group, label, math.nan, -1, True))
                 continue
             if not math.isnan(value):
-                fixed_labels[label or f".{group}."] = value
+                fixed_labels[label] = value
                 rows.append(Parameter(lhs, op, rhs, group, label, value, -1))
                 continue
             share = _kind(key, latent) in equal and " ".join(key).strip() not in exempt
             if share and not label:
                 freed = fixed and any(math.isnan(v) for v in fixed) and len(fixed) > 1
                 label = "" if freed else "." + "".join(key) + "."
-            if label in fixed_labels and not label.startswith("."):
+            if label and label in fixed_labels:
                 rows.append(Parameter(lhs, op, rhs, group, label, fixed_labels[label], -1))
                 continue
             number = numbers.get(label, count) if label else count

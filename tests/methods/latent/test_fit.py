@@ -338,3 +338,17 @@ def test_a_factor_of_factors_fits_like_three_factors():
     one, other = (fit_model(m, table, names) for m in (first, f"{first}\ng =~ a + b + c"))
     assert_allclose(other.measures.test.statistic, one.measures.test.statistic, rtol=1e-7)
     assert other.measures.test.df == one.measures.test.df == 24
+
+
+def test_index_of_an_equality_is_close_to_the_fall_of_the_statistic():
+    a, b = answers(1, 2000), answers(2, 3000)
+    b[:, 4] += 0.1
+    table, code = np.vstack([a, b]), np.repeat([0, 1], [2000, 3000])
+    equal = ["loadings", "intercepts"]
+    whole = fit_model(TWO, table, NAMES, groups=code, equal=equal)
+    found = [m for m in modification_indices(whole) if m.equality and (m.lhs, m.op) == ("x5", "~1")]
+    part = fit_model(TWO, table, NAMES, groups=code, equal=equal, partial=["x5 ~1"])
+    fall = compare_fits(part, whole).statistic
+    assert fall > 10
+    assert_allclose([m.index for m in found], fall, rtol=0.05)
+    assert {m.group for m in found} == {1, 2}
