@@ -511,12 +511,13 @@ def assess_reliability(
     omega_total         94.9  95.2     93.6     95.1      94.5
     lambda1             95.0  95.4     94.2     95.0      94.5
     lambda2             94.6  95.2     93.5     95.2      94.4
-    lambda4             82.6  89.6     92.0     84.8      88.6
-    lambda5             94.8  94.7     93.6     94.9      94.5
+    lambda4             94.5  96.0     95.0     94.9      95.0
+    lambda5             94.7  94.8     93.2     94.8      94.6
     lambda6             94.8  94.9     93.4     94.9      94.5
-    glb                 -     -        92.7     87.4      -
+    glb                 -     -        94.3     94.8      -
     average_r           94.7  95.1     93.0     95.3      94.3
     ordinal_alpha       -     95.6     94.2     -         95.1
+    ordinal_omega       -     95.2     94.1     -         94.9
     omega_categorical   -     95.3     94.0     -         95.0
     r, observed         94.8  95.4     94.7     94.6      95.1
     r, corrected        95.1  95.9     94.2     94.8      95.0

@@ -153,11 +153,11 @@ def lambda5(spread: Spread, *, standardise: bool = True) -> Floats:
     ==========================  ======  ===========  ======  ==========
     sample                      bias    directional  Rao-Wu  percentile
     ==========================  ======  ===========  ======  ==========
-    300 respondents             -0.000  94.8         94.8    94.4
-    20 PSUs, share 0.4          -0.004  93.6         92.5    89.7
-    200 PSUs, share 0.1         -0.000  94.9         94.9    94.6
-    20 PSUs, share 0.4, equal   +0.002  94.4         -       -
-    200 PSUs, share 0.1, equal  +0.002  92.8         -       -
+    300 respondents             -0.000  94.7         94.8    94.4
+    20 PSUs, share 0.4          -0.004  93.2         92.5    89.7
+    200 PSUs, share 0.1         -0.000  94.8         94.9    94.6
+    20 PSUs, share 0.4, equal   +0.002  94.1         -       -
+    200 PSUs, share 0.1, equal  +0.002  95.0         -       -
     ==========================  ======  ===========  ======  ==========
 
     References
@@ -274,11 +274,11 @@ def lambda4(spread: Spread, *, standardise: bool = True) -> Floats:
     ==========================  ======  ===========  ======  ==========
     sample                      bias    directional  Rao-Wu  percentile
     ==========================  ======  ===========  ======  ==========
-    300 respondents             +0.019  82.6         82.8    64.9
-    20 PSUs, share 0.4          +0.015  92.0         91.5    85.9
-    200 PSUs, share 0.1         +0.005  84.8         88.9    77.3
-    20 PSUs, share 0.4, equal   +0.016  91.6         -       -
-    200 PSUs, share 0.1, equal  +0.006  80.4         -       -
+    300 respondents             +0.019  94.5         82.8    64.9
+    20 PSUs, share 0.4          +0.015  95.0         91.5    85.9
+    200 PSUs, share 0.1         +0.005  94.9         88.9    77.3
+    20 PSUs, share 0.4, equal   +0.016  94.6         -       -
+    200 PSUs, share 0.1, equal  +0.006  95.2         -       -
     ==========================  ======  ===========  ======  ==========
 
     References
@@ -503,8 +503,8 @@ def glb(spread: Spread, *, standardise: bool = True) -> Floats:
     ===================  ======  ===========  ======  ==========
     sample               bias    directional  Rao-Wu  percentile
     ===================  ======  ===========  ======  ==========
-    20 PSUs, share 0.4   +0.019  92.7         89.0    79.6
-    200 PSUs, share 0.1  +0.007  87.4         -       -
+    20 PSUs, share 0.4   +0.019  94.3         89.0    79.6
+    200 PSUs, share 0.1  +0.007  94.8         -       -
     ===================  ======  ===========  ======  ==========
 
     References
