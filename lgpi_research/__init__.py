@@ -16,6 +16,7 @@ from lgpi_research.datasets import (
     load_ukraine_hromadas,
 )
 from lgpi_research.decomposition import VarianceDecomposition, decompose_variance
+from lgpi_research.dimensions import Dimensionality, assess_dimensions
 from lgpi_research.ecometrics import EcometricScores, assess_ecometrics
 from lgpi_research.errors import DataError, LGPIError, MethodError, SpecError
 from lgpi_research.estimates import Estimates, estimate_survey
@@ -55,6 +56,7 @@ __all__ = [
     "Comparison",
     "Consensus",
     "DataError",
+    "Dimensionality",
     "EcometricScores",
     "Estimates",
     "IndexSpec",
@@ -87,6 +89,7 @@ __all__ = [
     "assess_agreement",
     "assess_budgets",
     "assess_consensus",
+    "assess_dimensions",
     "assess_ecometrics",
     "assess_nonresponse",
     "assess_reliability",

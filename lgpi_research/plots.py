@@ -203,11 +203,13 @@ def scatter(ax: Axes, x: np.ndarray, y: np.ndarray, *, colour: str = "main") -> 
     return ax
 
 
-def curve(ax: Axes, x: np.ndarray, y: np.ndarray, *, colour: str = "main") -> Axes:
+def curve(
+    ax: Axes, x: np.ndarray, y: np.ndarray, *, colour: str = "main", label: str | None = None
+) -> Axes:
     """Draw a line through points in the order of `x`."""
     with styled():
         order = np.argsort(x, kind="stable")
-        ax.plot(x[order], y[order], color=COLOURS[colour], linewidth=1.6)
+        ax.plot(x[order], y[order], color=COLOURS[colour], linewidth=1.6, label=label)
     return ax
 
 
@@ -251,13 +253,19 @@ def histogram(ax: Axes, values: np.ndarray) -> Axes:
     return ax
 
 
-def correlations(ax: Axes, matrix: np.ndarray, names: Sequence[str]) -> Axes:
-    """Draw a correlation matrix, each cell with its number."""
+def correlations(
+    ax: Axes, matrix: np.ndarray, names: Sequence[str], columns: Sequence[str] | None = None
+) -> Axes:
+    """Draw numbers from -1 to 1, each cell with its own: correlations, or loadings in columns."""
     with styled():
-        image = ax.imshow(matrix, cmap="RdBu", vmin=-1.0, vmax=1.0)
-        places = np.arange(len(names))
-        ax.set_yticks(places, ["\n".join(textwrap.wrap(name, WRAP)) for name in names])
-        ax.set_xticks(places, names, rotation=45, ha="right")
+        image = ax.imshow(matrix, cmap="RdBu", vmin=-1.0, vmax=1.0, aspect="auto")
+        labels = ["\n".join(textwrap.wrap(name, WRAP)) for name in names]
+        ax.set_yticks(np.arange(len(names)), labels)
+        if columns is None:
+            ax.set_aspect("equal")
+            ax.set_xticks(np.arange(len(names)), names, rotation=45, ha="right")
+        else:
+            ax.set_xticks(np.arange(len(columns)), columns)
         small = len(names) > CROWDED
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_tick_params(labelsize=7.5 if small else 9.5)

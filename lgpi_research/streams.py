@@ -15,7 +15,7 @@ __all__ = ["BLOCK", "STREAMS", "root_seed", "stream"]
 BLOCK = 1024
 """Draws in a block: the unit of randomness, arithmetic and checkpoint."""
 
-STREAMS = {"bootstrap": 1, "weights": 2, "choices": 3, "simulate": 4, "splits": 5}
+STREAMS = {"bootstrap": 1, "weights": 2, "choices": 3, "simulate": 4, "splits": 5, "parallel": 6}
 
 
 def root_seed(seed: int | None) -> int:

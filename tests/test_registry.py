@@ -47,7 +47,10 @@ def test_facts_are_kept_and_fixed() -> None:
     with pytest.raises(TypeError):
         facts["batched"] = True
     registry.coefficient("of_test", needs="covariance")(halves)
-    assert dict(registry.entry("coefficient", "of_test").facts) == {"needs": "covariance"}
+    assert dict(registry.entry("coefficient", "of_test").facts) == {
+        "needs": "covariance",
+        "smooth": True,
+    }
 
 
 def test_a_name_belongs_to_one_function() -> None:
