@@ -279,7 +279,8 @@ def correlations(
                     fontsize=6.5 if small else 8.5,
                 )  # fmt: skip
         ax.grid(visible=False)
-        ax.figure.colorbar(image, ax=ax, shrink=0.8, label="correlation")
+        name = "correlation" if columns is None else "loading"
+        ax.figure.colorbar(image, ax=ax, shrink=0.8, label=name)
     return ax
 
 
