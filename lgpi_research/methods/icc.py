@@ -281,6 +281,12 @@ def intraclass(squares: Squares, *, level: float = 0.95) -> tuple[Intraclass, ..
         to unit (``ICC(1)``), if all are the same and must agree (``A``), and if only their
         differences between units must (``C``: consistency).
 
+    Raises
+    ------
+    MethodError
+        If a correlation is 0 over 0, as where every unit has the same ratings and only coders
+        differ.
+
     Notes
     -----
     With mean squares R of units, C of coders, E of residuals and W within units [1]_, [2]_,
@@ -339,7 +345,9 @@ def agreement(squares: Squares) -> float:
     """Return ICC(A,1): the share of variance that is of units, coders counted as error."""
     n, k = squares.n_units, squares.n_coders
     extra = k * (squares.coders - squares.residual) / n
-    return (squares.units - squares.residual) / (squares.units + (k - 1) * squares.residual + extra)
+    return _share(
+        squares.units - squares.residual, squares.units + (k - 1) * squares.residual + extra
+    )
 
 
 def agreement_df(squares: Squares, at: float) -> float:
@@ -379,9 +387,10 @@ def agreement_interval(
     True
     """
     n, k = squares.n_units, squares.n_coders
-    v = agreement_df(squares, agreement(squares) if at is None else at)
-    if np.isinf(v):  # coders agree fully
-        return 1.0, 1.0
+    estimate = agreement(squares)
+    v = agreement_df(squares, estimate if at is None else at)
+    if np.isinf(v):  # coders agree fully, or neither they nor units differ in the mean
+        return estimate, estimate
     tail = (1 - level) / 2
     rest = k * squares.coders + (k * n - k - n) * squares.residual
     low, high = stats.f.isf(tail, n - 1, v), stats.f.isf(tail, v, n - 1)
@@ -392,7 +401,21 @@ def agreement_interval(
 
 
 def spearman_brown(reliability: npt.ArrayLike, k: float) -> Floats:
-    """Return the reliability of the mean of k ratings from that of one.
+    r"""Return the reliability of the mean of k ratings from that of one.
+
+    Parameters
+    ----------
+    reliability : array_like of shape (…)
+        Of one rating, at most 1.
+    k : float
+        How many ratings are averaged, above 0.
+
+    Returns
+    -------
+    ndarray of shape (…)
+        :math:`k\rho/(1 + (k - 1)\rho)`, which falls without limit towards
+        :math:`\rho = -1/(k - 1)`; minus infinity there and below, where the formula would turn
+        to large positive numbers.
 
     Examples
     --------
@@ -400,12 +423,24 @@ def spearman_brown(reliability: npt.ArrayLike, k: float) -> Floats:
     0.667
     """
     one = np.asarray(reliability, dtype=np.float64)
-    return k * one / (1 + (k - 1) * one)
+    below = 1 + (k - 1) * one
+    lost = below <= 0
+    return np.where(lost, -np.inf, k * one / np.where(lost, 1.0, below))
 
 
 def _ratio(units: float, error: float, k: int) -> float:
     """Return the correlation of one rating from the mean squares of units and of error."""
-    return (units - error) / (units + (k - 1) * error)
+    return _share(units - error, units + (k - 1) * error)
+
+
+def _share(part: float, whole: float) -> float:
+    """Return a part of the variance, refused if there is none."""
+    if whole == 0:
+        raise MethodError(
+            "an intraclass correlation is undefined: units do not differ, so nothing tells how "
+            "well they are told apart."
+        )
+    return part / whole
 
 
 def _exact_interval(

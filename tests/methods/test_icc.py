@@ -93,6 +93,25 @@ def test_full_agreement_is_one_with_certainty():
         assert (form.estimate, form.ci_low, form.ci_high, form.p_value) == (1, 1, 1, 0)
 
 
+def test_units_that_do_not_differ_have_no_correlation():
+    for table in ([[1, 2], [1, 2], [1, 2]], [[1, 2], [2, 1]]):
+        with pytest.raises(MethodError, match="units do not differ"):
+            intraclass(mean_squares(table))
+
+
+def test_a_mean_of_ratings_that_oppose_each_other_has_no_lowest_reliability():
+    # One rating at or below -1/(k - 1) would give the mean a reliability of plus infinity and less.
+    assert_allclose(
+        spearman_brown([-0.6, -0.5, -0.4, 0.5, np.nan], 3), [-np.inf] * 2 + [-6, 0.75, np.nan]
+    )
+    opposed = [[1, 3.1, 3], [2, 2, 1], [3, 1, 2], [2, 2.2, 2]]
+    crossed = [[1, 1], [2, 1], [1, 2], [2, 2]]
+    flat = [[1, 3], [2, 2], [3, 1], [2, 2]]
+    for table in (opposed, crossed, flat):
+        for form in intraclass(mean_squares(table)):
+            assert form.ci_low <= form.estimate <= form.ci_high, form.name
+
+
 def test_an_interval_ends_where_the_test_is_just_significant():
     form = by_name(PUBLISHED, level=0.9)["ICC(1)"]
     k, n = 4, 6
