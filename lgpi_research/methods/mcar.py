@@ -142,8 +142,8 @@ def little_test(x: npt.ArrayLike, *, max_steps: int = 5000) -> LittleTest:
     Raises
     ------
     MethodError
-        As `fit_normal`; and if there is only one pattern of missing answers, so that there
-        is nothing to compare.
+        As `fit_normal`; and if there is nothing to compare: one pattern of missing answers, or
+        several of which no two share an item.
 
     Notes
     -----
@@ -200,6 +200,12 @@ def little_test(x: npt.ArrayLike, *, max_steps: int = 5000) -> LittleTest:
             "every respondent answered the same items, so there are no patterns of missing "
             "answers to compare."
         )
+    df = int(data.seen.sum()) - data.seen.shape[1]
+    if df == 0:
+        raise MethodError(
+            "no item was answered in two patterns of missing answers, so there are no means to "
+            "compare."
+        )
     fit = _fit(data, max_steps)
     mean = (fit.mean - data.centre) / data.scale
     covariance = fit.covariance / np.outer(data.scale, data.scale)
@@ -211,7 +217,6 @@ def little_test(x: npt.ArrayLike, *, max_steps: int = 5000) -> LittleTest:
         statistic += float(
             (data.sizes[part] * np.einsum("pi,pij,pj->p", away, inverse, away)).sum()
         )
-    df = int(data.seen.sum()) - data.seen.shape[1]
     return LittleTest(
         statistic=statistic,
         df=df,

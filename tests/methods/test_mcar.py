@@ -124,6 +124,11 @@ def test_what_has_no_answer_is_refused(change, said):
         little_test(change(x))
 
 
+def test_patterns_that_share_no_item_have_nothing_to_compare():
+    with pytest.raises(MethodError, match="no item was answered in two patterns"):
+        little_test([[1, np.nan], [2, np.nan], [np.nan, 1], [np.nan, 3]])
+
+
 def test_an_algorithm_that_does_not_end_is_named():
     with pytest.raises(MethodError, match="did not converge in 2 steps"):
         fit_normal(answers(np.random.default_rng(7), 60, share=0.3), max_steps=2)
