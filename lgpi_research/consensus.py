@@ -244,7 +244,9 @@ def _null(survey: Survey, item: str) -> float:
 
 
 def _ends(found: OneWay, n: int, level: float) -> tuple[float, float]:
-    """Return the interval of ICC(1) by the F distribution."""
+    """Return the interval of ICC(1) by the F distribution; 1 if nobody differs within places."""
+    if np.isinf(found.f):
+        return 1.0, 1.0
     j = int((found.sizes > 0).sum())
     size, tail = n / j, (1 - level) / 2
     low, high = (

@@ -93,6 +93,11 @@ def test_words_file_and_picture(found, tmp_path):
     assert repr(back) == repr(found)
 
 
+def test_places_of_one_mind_have_no_error():
+    row = assess_consensus(of_table(pd.DataFrame({"place": list("aabb"), "q": [2, 2, 4, 4]}))).frame
+    assert row[["icc1", "ci_low", "ci_high", "icc2", "r_wg"]].to_numpy().tolist() == [[1.0] * 5]
+
+
 def test_interval_of_icc1_covers():
     rng = np.random.default_rng(0)
     hits, runs = 0, 150
