@@ -70,7 +70,8 @@ def variance_inflation(covariance: npt.ArrayLike) -> Floats:
     Raises
     ------
     MethodError
-        If an indicator does not vary, or is a combination of the others.
+        If an indicator does not vary or is a combination of the others, or if a covariance is
+        unknown.
 
     Notes
     -----
@@ -93,6 +94,10 @@ def variance_inflation(covariance: npt.ArrayLike) -> Floats:
     matrix = correlation(covariance)
     if not np.isfinite(matrix).all():
         still = np.flatnonzero(np.isnan(np.diagonal(matrix))) + 1
+        if not len(still):
+            raise MethodError(
+                "some covariances are unknown, because too few respondents have both indicators."
+            )
         raise MethodError(f"indicators {still.tolist()} do not vary: leave them out.")
     roots, vectors = np.linalg.eigh(matrix)
     if roots[0] < _SINGULAR * roots[-1]:

@@ -63,3 +63,5 @@ def test_what_has_no_answer():
         variance_inflation([[1.0, 0.0], [0.0, 0.0]])
     with pytest.raises(MethodError, match="a combination of the others"):
         variance_inflation([[1.0, 1.0], [1.0, 1.0]])
+    with pytest.raises(MethodError, match="some covariances are unknown"):
+        variance_inflation([[1.0, np.nan], [np.nan, 1.0]])
