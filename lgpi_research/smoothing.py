@@ -400,6 +400,12 @@ def _notes(
                 "and the regression explain, so every score is that of the regression and ranks "
                 "mean nothing else."
             )
+        if model.n_uncorrected:
+            yield (
+                f"{name}: the mean squared errors of {model.n_uncorrected} places leave out the "
+                "bias of the variance between places, which would have made them negative; they "
+                "are rough. Compare method='reml'."
+            )
         ends = indicators.codebook[name].scale
         if ends is not None:
             beyond = int(((part["eblup"] < ends[0]) | (part["eblup"] > ends[1])).sum())

@@ -183,6 +183,11 @@ def test_notes_on_what_a_reader_must_know(places):
     )
     found = smooth_places(taken(beyond), covariates)
     assert any("smoothed scores lie outside the scale 0..10" in note for note in found.notes)
+    one_sure = places.assign(voice=5 + 0.1 * (-1.0) ** places.index, voice_se=1.0)
+    one_sure.loc[0, "voice_se"] = 0.1
+    found = smooth_places(taken(one_sure), method="fh")
+    assert (found.frame["rmse"] > 0).all()
+    assert any("errors of 29 places leave out the bias" in note for note in found.notes)
 
 
 def test_bad_input_is_refused_all_at_once(places):

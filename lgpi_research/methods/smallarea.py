@@ -37,7 +37,7 @@ class FayHerriot:
     eblup : ndarray of shape (m,)
         Empirical best linear unbiased predictions.
     mse : ndarray of shape (m,)
-        Their mean squared errors, to second order.
+        Their mean squared errors, to second order; above 0.
     shrinkage : ndarray of shape (m,)
         Weight :math:`\gamma_j` of the direct estimate, 0 where there is none.
     synthetic : ndarray of bool of shape (m,)
@@ -51,6 +51,9 @@ class FayHerriot:
         As asked for.
     n_direct, n_synthetic : int
         Places with and without a direct estimate.
+    n_uncorrected : int
+        Places whose mean squared error leaves out the bias of the variance, which would have
+        made it negative.
     truncated : bool
         Whether the variance is 0: places differ no more than errors and regression explain,
         so every direct estimate is given up for the regression.
@@ -67,6 +70,7 @@ class FayHerriot:
     method: str
     n_direct: int
     n_synthetic: int
+    n_uncorrected: int
     truncated: bool
 
 
@@ -123,6 +127,10 @@ def fay_herriot(
     direct estimate is the limit of :math:`v_j \to \infty`: prediction
     :math:`x_j'\hat\beta`, mean squared error
     :math:`\hat\sigma_u^2 - b + x_j'(X'\Sigma^{-1}X)^{-1}x_j`.
+
+    With "fh", b is positive, and where errors differ much and the variance is near 0 it can exceed
+    the rest of the mean squared error: the approximation does not hold there, and b is left out
+    of those places, which are counted.
 
     If all :math:`v_j` are equal and the constant is the only covariate, the estimate of the
     mean squared error is unbiased exactly, unless the variance is set to 0. Where it often
@@ -209,16 +217,18 @@ def fay_herriot(
     spread, bias = _uncertainty(fit, method)
     fixed = design @ fit.coef
     leverage = np.einsum("ij,jk,ik->i", design, fit.cov, design)
-    eblup, mse = fixed.copy(), fit.tau2 - bias + leverage
+    eblup, mse = fixed.copy(), fit.tau2 + leverage
     eblup[known], first = blups(fit)
     total = fit.tau2 + fit.v
     gamma = np.zeros(len(direct))
     gamma[known] = fit.tau2 / total
     third = np.square(fit.v) / total**3 * spread
-    mse[known] = np.square(first) + 2 * third - bias * np.square(1 - gamma[known])
+    mse[known] = np.square(first) + 2 * third
+    corrected = mse - bias * np.square(1 - gamma)
+    holds = corrected > 0
     return FayHerriot(
         eblup=eblup,
-        mse=mse,
+        mse=np.where(holds, corrected, mse),
         shrinkage=gamma,
         synthetic=~known,
         coef=fit.coef,
@@ -228,6 +238,7 @@ def fay_herriot(
         method=method,
         n_direct=int(known.sum()),
         n_synthetic=int((~known).sum()),
+        n_uncorrected=int((~holds).sum()),
         truncated=fit.tau2 == 0,
     )
 

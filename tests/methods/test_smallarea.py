@@ -130,6 +130,20 @@ def test_places_that_do_not_differ_get_the_regression():
     assert (found.mse > 0).all()
 
 
+def test_no_mean_squared_error_is_negative():
+    # 29 errors of 1 and one of 0.01: b = 2 (30 s2 - s1²)/s1³ = 0.26 is more than all the rest.
+    v = np.array([0.01] + [1.0] * 29 + [NA])
+    y = np.append(np.tile([-0.3, 0.3], 15), NA)
+    found = fay_herriot(y, v, method="fh")
+    assert found.truncated
+    assert found.n_uncorrected == 30
+    total, two = 129.0, 10029.0
+    bias = 2 * (30 * two - total**2) / total**3
+    rest = 1 / total + 2 / v[:30] * 60 / total**2
+    assert_allclose(found.mse, [rest[0] - bias, *rest[1:], 1 / total])
+    assert fay_herriot(*areas(0), method="fh").n_uncorrected == 0
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
