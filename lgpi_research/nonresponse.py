@@ -180,7 +180,7 @@ class Nonresponse(Result, kind="nonresponse"):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the weighted shares of each kind of answer by item, and return the axes."""
-        ax = plots.new_axes(ax, (6.8, 1.8 + 0.3 * len(self.frame)))
+        ax = plots.new_axes(ax, (6.8, 1.8 + 0.3 * min(len(self.frame), plots.MANY)))
         shown = [k for k in CELLS if (self.frame[f"share_{COLUMNS[k]}"] > 0).any()]
         shares = self.frame[[f"share_{COLUMNS[kind]}" for kind in shown]].to_numpy()
         plots.stacked(ax, self._labels(), shares, shown)
@@ -205,7 +205,7 @@ class Nonresponse(Result, kind="nonresponse"):
         names = ("mean", "bound_low", "bound_high", "ci_low", "ci_high")
         mean, *ends = ((rows[name].to_numpy() - low) / (high - low) for name in names)
         labels = [text for text, keep in zip(self._labels(), known, strict=True) if keep]
-        ax = plots.new_axes(ax, (6.8, 1.8 + 0.3 * len(rows)))
+        ax = plots.new_axes(ax, (6.8, 1.8 + 0.3 * min(len(rows), plots.MANY)))
         level = f"{100 * self.details['level']:g} % interval"
         plots.intervals(ax, labels, mean, ends[2], ends[3], colour="quiet")
         plots.intervals(ax, labels, mean, ends[0], ends[1])

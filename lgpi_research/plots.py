@@ -191,8 +191,7 @@ def stacked(ax: Axes, labels: Sequence[str], shares: np.ndarray, names: Sequence
         ax.set_ylim(len(labels) - 0.4, -0.6)
         ax.set_xlim(0, 1)
         ax.grid(visible=False, axis="y")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=min(len(names), 4))
-    return ax
+    return legend(ax)
 
 
 def scatter(ax: Axes, x: np.ndarray, y: np.ndarray, *, colour: str = "main") -> Axes:

@@ -231,10 +231,26 @@ def test_a_result_is_loaded_as_it_was_saved(found, tmp_path):
         assert f"{{{key}," in found.references
 
 
+def test_a_picture_of_one_item_or_of_many_groups_can_be_read(survey):
+    one = Survey(survey.frame, Codebook((BOOK["trust"],)), DESIGN)
+    ax = assess_nonresponse(one).plot()
+    ax.figure.draw_without_rendering()
+    key, label = ax.figure.legends[0].get_window_extent(), ax.xaxis.label.get_window_extent()
+    assert key.y1 <= label.y0
+    plots.close(ax)
+    frame = survey.frame.assign(street=[f"s{i % 80}" for i in range(len(survey))])
+    result = assess_nonresponse(Survey(frame, survey.codebook, DESIGN), by="street")
+    assert len(result.frame) > 3 * plots.MANY
+    for draw in (result.plot, result.plot_bounds):
+        ax = draw()
+        assert ax.figure.get_size_inches()[1] < 0.4 * plots.MANY
+        plots.close(ax)
+
+
 def test_pictures(survey, found, tmp_path):
     for result in (found, assess_nonresponse(survey, by="place")):
         ax = result.plot()
-        names = [text.get_text() for text in ax.get_legend().get_texts()]
+        names = [text.get_text() for text in ax.figure.legends[0].get_texts()]
         assert names == ["answered", "don't know", "refused", "not asked", "other", "blank"]
         assert len(ax.patches) == 6 * len(result.frame)
         plots.save_figure(ax, tmp_path / "shares.png")
