@@ -168,7 +168,8 @@ def place_rows(
         usable = np.isfinite(scores) & (errors > 0)
         table["reliability"] = math.nan
         table.loc[usable, "reliability"] = whole.each
-        more.append(_share_row(name, whole, within, table[usable]))
+        asked = moments.n_used(scale.name) + moments.n_dropped(scale.name)
+        more.append(_share_row(name, whole, within, table[usable], asked))
         rows.extend({**row, "measurement": scale.measurement} for row in more)
         answers = table.loc[usable, "n_used"].to_numpy(float)
         places[name] = {
@@ -181,9 +182,10 @@ def place_rows(
 
 
 def _share_row(
-    name: str, whole: UnitReliability, within: float, used: pd.DataFrame
+    name: str, whole: UnitReliability, within: float, used: pd.DataFrame, asked: int
 ) -> dict[str, Any]:
-    """Return the row of ICC(1), the share of variance between units."""
+    """Return the row of ICC(1), the share of variance between units, which counts respondents."""
+    answers = int(used["n_used"].sum())
     between = (whole.true_variance, *whole.true_variance_ci)
     share, low, high = (variance / (variance + within) for variance in between)
     return {
@@ -196,8 +198,8 @@ def _share_row(
         "ci_high": high,
         "interval": "Q-profile",
         "df": float(whole.df),
-        "n_used": int(used["n_used"].sum()),
-        "n_dropped": 0,
+        "n_used": answers,
+        "n_dropped": asked - answers,
         "n_clusters": len(used),
     }
 

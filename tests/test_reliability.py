@@ -170,6 +170,8 @@ def test_incomplete_respondents_count_as_never_asked(survey):
     columns = ["estimate", "std_error", "ci_low", "ci_high", "df", "n_used"]
     assert_allclose(full.frame[columns], complete.frame[columns], rtol=1e-9)
     assert full.frame["n_dropped"].iloc[0] == 69
+    share = full.frame[full.frame["coefficient"] == SHARE].iloc[0]
+    assert (share["n_used"], share["n_dropped"]) == (411, 69)
     assert any("69 of 480 respondents set aside" in note for note in full.notes)
 
 
@@ -639,8 +641,10 @@ def test_places_by_their_mean_scores(survey, found):
     told = found.details["places"]["scale"]
     expected = told["true_variance"] / (told["true_variance"] + told["within_variance"])
     assert_allclose(shares["estimate"], expected)
-    within = score.groupby(frame["place"]).var(ddof=1)
-    assert_allclose(told["within_variance"], within.mean(), rtol=0.05)
+    parts = [(score[rows], weight[rows]) for rows in frame.groupby("place").groups.values()]
+    squares = [len(x) * np.cov(x, aweights=w, ddof=0) for x, w in parts]
+    assert_allclose(told["within_variance"], np.sum(squares) / (480 - len(parts)))
+    assert_allclose(told["answer_variance"], (table["std_error"] ** 2 * table["n_used"]).mean())
     assert found.plot(kind="places").get_xlabel() == "answers in the place"
 
 
