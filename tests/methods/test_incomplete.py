@@ -93,6 +93,17 @@ def test_each_filling_by_hand():
     assert found["against the person"] < found["listwise"] < found["with the person"]
 
 
+def test_the_side_of_a_person_is_judged_in_shares_of_the_scales():
+    # The first answers are 0.4 of a scale above the mean of 0.5 and 0.1 below that of 5.
+    x = np.array([[0.9, 4.0, np.nan], [0.1, 6.0, 1.0], [0.5, 5.0, 5.0], [0.5, 5.0, 2.0]])
+    low, high = np.array([0.0, 0.0, 1.0]), np.array([1.0, 10.0, 5.0])
+    found = alphas(x, np.ones(4), low, high)
+    for name, end in (("with the person", 5.0), ("against the person", 1.0)):
+        filled = np.where(np.isnan(x), end, x)
+        expected = alpha(Spread.from_covariance(np.cov(filled, rowvar=False)))
+        assert_allclose(found[name], expected)
+
+
 def test_items_may_be_turned_and_moved():
     x = answers()
     ends = np.ones(4), np.full(4, 5.0)

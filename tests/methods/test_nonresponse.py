@@ -155,6 +155,11 @@ def test_rest_scores_leave_their_own_item_out():
     changed = x.copy()
     changed[:, 2] = np.where(np.isnan(x[:, 2]), 1, NAN)
     assert_allclose(rest_scores(changed, design.weights)[:, 2], found[:, 2])
+    # A respondent of weight 2 is two respondents.
+    whole = np.where(np.arange(len(x)) % 3 == 0, 2, 1)
+    twice = rest_scores(np.repeat(x, whole, axis=0), np.ones(whole.sum()))
+    first = np.cumsum(whole) - whole
+    assert_allclose(rest_scores(x, whole), twice[first])
     rescaled = x * [1, 10, 0.1, 3] + [0, 5, 1, -2]
     assert_allclose(rest_scores(rescaled, design.weights), found)
     still = np.where(np.arange(4) == 1, 2.0, x)

@@ -31,6 +31,20 @@ def test_errors_that_the_variances_give_stay_as_they_are():
     assert (np.abs(more / own - 1) > 1e-3).any()
 
 
+def test_the_variance_of_psus_solves_its_equation():
+    counts, place = places_of(12, 4, np.random.default_rng(3))
+    stratum = np.where(place % 3 == 0, np.arange(48) % 2, 0)
+    own = np.random.default_rng(4).uniform(0.5, 2.0, 12)
+    found, _ = pooled_errors(own, counts, counts, FIRST + place, stratum, 2.0)
+    squares = (counts / np.bincount(place, counts)[place]) ** 2
+    psus, people = np.bincount(place, squares), np.bincount(place, squares / counts)
+    between = (found**2 - 2.0 * people) / psus
+    assert_allclose(between, between[0])
+    assert between[0] > 0
+    weight = np.where(np.arange(12) % 3 == 0, 2, 3) * (psus / found**2) ** 2
+    assert_allclose((weight * own**2 / psus).sum(), (weight * found**2 / psus).sum(), rtol=1e-9)
+
+
 def test_people_drawn_singly_have_one_variance():
     x = np.array([1.0, 3.0, 2.0, 6.0, 4.0, 9.0])
     ones, place, stratum = np.ones(6), ["a", "a", "b", "b", "b", "c"], [""] * 6

@@ -118,6 +118,8 @@ def test_limits_of_agreement_and_their_intervals():
         assert_allclose(stats.nct.sf(pivot, 11, z * np.sqrt(12)), tail, rtol=1e-6)
     assert_allclose(found.low_ci[0] + found.high_ci[1], 2 * change.mean(), atol=1e-12)
     rough = bland_altman(table[:, 0], table[:, 1], interval="approximate")
+    reach = stats.t.isf(0.025, 11) * s * np.sqrt(1 / 12 + z**2 / 22)
+    assert_allclose(rough.high_ci, [found.high - reach, found.high + reach], rtol=1e-12)
     assert rough.high_ci[1] < found.high_ci[1]
     many = waves(4, n=4000)
     exact, rough = (
