@@ -673,6 +673,19 @@ def test_formative_dimensions_show_what_is_evidence(survey):
     assert by_dimension["voice", "alpha", "overall"] == "yes"
 
 
+def test_indicators_that_repeat_others_or_add_nothing_are_named(survey):
+    frame = survey.frame.assign(q4=survey.frame["q3"] + 0.1 * survey.frame["q4"])
+    frame["q5"] = -0.8 * (frame["q3"] + frame["q4"]) + 0.1 * frame["q5"]
+    changed = Survey(frame, two_dimensions(survey).codebook, survey.design)
+    told = assess_reliability(changed, coefficients=["alpha"], n_draws=20, seed=0)
+    table = told.formative().set_index("indicator")
+    assert (table["variance_inflation"] > 5).all()
+    assert table["variance_share"]["q5"] < 0
+    text = " ".join(told.notes)
+    assert "have a variance inflation above 5: they count what other indicators count" in text
+    assert f"q5 ({table['variance_share']['q5']:.2f}) take no part in the variance" in text
+
+
 def test_dimensions_correlate_free_of_error(survey):
     told = assess_reliability(two_dimensions(survey), n_draws=20, seed=0)
     found = told.correlations().iloc[0]

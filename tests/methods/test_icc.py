@@ -183,6 +183,16 @@ def test_groups_of_equal_size_have_the_one_way_icc():
     assert_allclose([found.f, found.p_value], [reference.statistic, reference.pvalue])
 
 
+def test_the_size_of_an_average_group_by_hand():
+    # Sizes 1, 2, 3: (6 - 14/6)/2 = 11/6. Means 1, 3 and 5 about 11/3; 4 within, on 3 df.
+    values, groups = [1, 2, 4, 4, 5, 6], list("abbccc")
+    between = (1 * (1 - 11 / 3) ** 2 + 2 * (3 - 11 / 3) ** 2 + 3 * (5 - 11 / 3) ** 2) / 2
+    within = 4 / 3
+    for size, m in (("mean", 2), ("unbiased", 11 / 6)):
+        found = one_way(values, groups, size=size)
+        assert_allclose(found.icc1, (between - within) / (between + (m - 1) * within))
+
+
 def test_unequal_groups_are_recovered_from_simulation():
     rng = np.random.default_rng(6)
     sizes = rng.integers(2, 40, size=3000)
