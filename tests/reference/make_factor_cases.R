@@ -92,7 +92,7 @@ write_case(
     tolerances = list(schmid_sl = 0.02)
   ),
   "psych::omega(R, nfactors = 3, flip = FALSE)", version_of("psych", "GPArotation"),
-  "iterative", 1e-3,
+  "iterative", 5e-4,
   "Nine simulated items of three correlated factors. Loadings near 0 are those of early stops.",
   list(
     omega_h = x$omega_h, alpha = x$alpha, omega_total = x$omega.tot, G6 = x$G6,
