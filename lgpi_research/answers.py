@@ -17,7 +17,10 @@ from lgpi_research.indicators import Indicators
 from lgpi_research.moments import Moments
 from lgpi_research.survey import Survey, SurveyDesign, scales_of
 
-__all__ = ["group_labels", "plain_survey", "scale_moments", "survey_moments"]
+__all__ = ["ALL", "group_labels", "plain_survey", "scale_moments", "survey_moments"]
+
+ALL = "all"
+"""What the group of all respondents is called."""
 
 
 def plain_survey(
@@ -111,4 +114,10 @@ def group_labels(data: Survey | Moments, by: str | pd.Series) -> pd.Series:
         if len(given) != len(rows):
             raise SpecError(f"by: {len(given)} labels for {len(rows)} rows.")
     labels = as_labels(given)
+    taken = int((labels == ALL).sum())
+    if taken:
+        raise SpecError(
+            f"by: {taken} of {len(labels)} rows are of a group called {ALL!r}, the name of the "
+            "whole. Call it something else."
+        )
     return labels.mask(labels.str.strip() == "")

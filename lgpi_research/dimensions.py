@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from lgpi_research import plots
-from lgpi_research.answers import group_labels, plain_survey, scale_moments, survey_moments
+from lgpi_research.answers import ALL, group_labels, plain_survey, scale_moments, survey_moments
 from lgpi_research.coefficients import (
     Coefficient,
     consistent_scales,
@@ -50,9 +50,6 @@ if TYPE_CHECKING:
 __all__ = ["Dimensionality", "assess_dimensions"]
 
 Floats = npt.NDArray[np.float64]
-
-ALL = "all"
-"""What the group of all respondents is called."""
 
 CORRELATIONS = {"pearson": "covariance", "polychoric": "pair counts"}
 """Correlations, and what must have been kept of the answers for them."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lgpi_research.answers import group_labels, plain_survey, scale_moments, survey_moments
+from lgpi_research.answers import ALL, group_labels, plain_survey, scale_moments, survey_moments
 from lgpi_research.coefficients import (
     INTERVALS,
     Coefficient,
@@ -58,9 +58,6 @@ if TYPE_CHECKING:
 __all__ = ["Reliability", "assess_reliability", "check_options"]
 
 Floats = npt.NDArray[np.float64]
-
-ALL = "all"
-"""What the group of all respondents is called."""
 
 _UNITS = (MEAN, SQUARED, SHARE)
 ENOUGH = 0.7

@@ -42,7 +42,8 @@ class Stability(Result, kind="stability"):
     (mean of the last occasion less that of the first) with its interval, ``shift_p`` and
     ``shift_share`` (share of the variance within units that is a shift of all);
     ``sem_agreement``, ``sem_consistency`` and the ``smallest_detectable_change`` of one unit by
-    each; ``limit_low`` and ``limit_high`` of agreement between first and last occasion;
+    each; ``limit_low`` and ``limit_high`` of agreement between first and last occasion, of
+    ``n_pairs`` units that were there on both (the others of those there on all, ``n_used``);
     ``change_reliability`` (share of the variance of changes that is true) with its interval and
     ``n_beyond`` (units whose change is beyond its error), unknown without standard errors;
     ``n_used``, ``n_dropped``. `changes` has the units.
@@ -296,7 +297,8 @@ def assess_stability(
             problems.add(f"{item.name}: {failed}")
             continue
         told = {"indicator": item.name, "dimension": item.dimension, "n_occasions": len(parts)}
-        ends = {"limit_low": limits.low, "limit_high": limits.high}
+        pairs = int(np.isfinite(scores[:, 0] + scores[:, -1]).sum())
+        ends = {"limit_low": limits.low, "limit_high": limits.high, "n_pairs": pairs}
         rows.append(told | _retested(found) | ends | _changed(changes))
         for name, column in {
             "first": scores[:, 0],

@@ -161,6 +161,9 @@ def test_what_cannot_be_examined_is_refused():
         assess_dimensions(frame.assign(q7=frame["q1"] + frame["q2"]))
     with pytest.raises(SpecError, match="not of list"):
         assess_dimensions([1, 2, 3])
+    groups = pd.Series(np.where(np.arange(1200) < 600, "all", "none"))
+    with pytest.raises(SpecError, match="600 of 1200 rows are of a group called 'all'"):
+        assess_dimensions(survey_of(frame), by=groups)
     found = assess_dimensions(frame, seed=0)
     with pytest.raises(SpecError, match="Did you mean 'scree'"):
         found.plot(kind="scre")

@@ -89,6 +89,7 @@ def test_units_and_indicators_of_one_occasion_only_are_counted():
     )
     row = found.frame.set_index("indicator")
     assert row["n_used"].to_dict() == {"voice": 37, "roads": 38}
+    assert (row["n_pairs"] >= row["n_used"]).all()
     assert row["n_dropped"].to_dict() == {"voice": 3, "roads": 2}
     text = " ".join(found.notes)
     assert "Not asked on every occasion and left out: courts." in text
