@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lgpi_research import plots, tables
 from lgpi_research.citations import read_bibtex
+from lgpi_research.dimensions import Dimensionality
 from lgpi_research.errors import DataError, SpecError, listing
 from lgpi_research.links import LinkResult
 from lgpi_research.page import COMPACT, Block, Figure, render, setting
@@ -309,6 +310,12 @@ def _figures(stem: str, result: Result, folder: Path) -> Iterator[Figure]:
             pictures[f"-places-{number}"] = partial(result.plot, kind="places", dimension=name)
         for number, name in enumerate(result.details["polychoric"], start=1):
             pictures[f"-pairs-{number}"] = partial(result.plot, kind="polychoric", dimension=name)
+    if isinstance(result, Dimensionality):
+        pictures = {
+            f"-{kind}-{number}": partial(result.plot, kind=kind, dimension=name)
+            for kind, of in (("scree", "roots"), ("loadings", "solutions"))
+            for number, name in enumerate(result.details[of], start=1)
+        }
     if isinstance(result, Sensitivity):
         pictures["-acceptability"] = result.plot_acceptability
     for ending, draw in pictures.items():

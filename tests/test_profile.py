@@ -19,10 +19,12 @@ from scipy import stats
 from lgpi_research import plots
 from lgpi_research.autonomy import assess_budgets
 from lgpi_research.datasets import load_dataset, load_moments, recipe_path
+from lgpi_research.dimensions import assess_dimensions
 from lgpi_research.errors import DataError, MethodError, SpecError
 from lgpi_research.profile import (
     DESCRIBERS,
     check_options,
+    describe_dimensions,
     describe_map,
     describe_missing,
     describe_rankings,
@@ -484,3 +486,16 @@ def test_reliability_of_shared_moments_is_that_of_the_stage():
     assert check_options("reliability", {"table": "answers", "seed": 1}) == [
         "reliability: unknown option 'seed'."
     ]
+
+
+def test_dimensions_of_shared_moments_are_those_of_the_stage():
+    moments = load_moments("afrobarometer_r4_pairs")
+    tables = {"answers": moments, "panel": pd.DataFrame()}
+    told = describe_dimensions(tables, table="answers", correlation="polychoric", seed=0)
+    direct = assess_dimensions(moments, correlation="polychoric", seed=0)
+    assert told.digest() == direct.digest()
+    assert told.frame["parallel"].tolist() == [1, 1]
+    assert (told.loadings()["factor_1"] > 0.65).all()
+    with pytest.raises(SpecError, match="'dimensions': 'panel' holds no moments"):
+        describe_dimensions(tables, table="panel")
+    assert check_options("dimensions", {"table": "answers", "by": "stratum"}) == []

@@ -13,6 +13,7 @@ from typing import Any
 
 from lgpi_research.errors import nearest
 from lgpi_research.profile.budgets import describe_budgets
+from lgpi_research.profile.dimensions import describe_dimensions
 from lgpi_research.profile.gaps import Gaps, describe_missing
 from lgpi_research.profile.maps import Choropleth, describe_map
 from lgpi_research.profile.rankings import Rankings, describe_rankings
@@ -28,6 +29,7 @@ __all__ = [
     "Series",
     "check_options",
     "describe_budgets",
+    "describe_dimensions",
     "describe_map",
     "describe_missing",
     "describe_rankings",
@@ -42,6 +44,7 @@ DESCRIBERS: dict[str, Callable[..., Result]] = {
     "map": describe_map,
     "missing": describe_missing,
     "reliability": describe_reliability,
+    "dimensions": describe_dimensions,
 }
 """Describers by the name that a recipe uses: functions of tables and plain options."""
 

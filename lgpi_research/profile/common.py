@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from lgpi_research.errors import DataError, Problems, listing, nearest
+from lgpi_research.errors import DataError, Problems, SpecError, listing, nearest
 from lgpi_research.moments import Moments
 
-__all__ = ["Tables", "check_key", "take"]
+__all__ = ["Tables", "check_key", "take", "take_moments"]
 
 Tables = Mapping[str, pd.DataFrame | Moments]
 """Tables and moments by name."""
@@ -30,6 +30,25 @@ def take(tables: Tables, name: str, columns: Iterable[str], problems: Problems) 
         if column not in present:
             problems.add(f"{name} has no column {column!r}.{nearest(column, present)}")
     return frame
+
+
+def take_moments(tables: Tables, name: str, description: str) -> Moments:
+    """Return moments by name, for a description.
+
+    Raises
+    ------
+    SpecError
+        If there are none of that name.
+    """
+    data = tables.get(name)
+    if isinstance(data, Moments):
+        return data
+    known = [key for key, one in tables.items() if isinstance(one, Moments)]
+    what = "holds no moments" if name in tables else "is not among the sources"
+    raise SpecError(
+        f"the description {description!r}: {name!r} {what}.{nearest(name, known)} Moments: "
+        f"{listing(known) or 'none'}."
+    )
 
 
 def check_key(frame: pd.DataFrame, key: Sequence[str], name: str) -> None:

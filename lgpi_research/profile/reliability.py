@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lgpi_research.errors import SpecError, listing, nearest
-from lgpi_research.moments import Moments
-from lgpi_research.profile.common import Tables
+from lgpi_research.profile.common import Tables, take_moments
 from lgpi_research.reliability import Reliability, assess_reliability
 
 __all__ = ["describe_reliability"]
@@ -50,16 +48,8 @@ def describe_reliability(
     SpecError, DataError, MethodError
         As `assess_reliability`.
     """
-    data = tables.get(table)
-    if not isinstance(data, Moments):
-        known = [name for name, one in tables.items() if isinstance(one, Moments)]
-        what = "holds no moments" if table in tables else "is not among the sources"
-        raise SpecError(
-            f"the description 'reliability': {table!r} {what}.{nearest(table, known)} Moments: "
-            f"{listing(known) or 'none'}."
-        )
     return assess_reliability(
-        data,
+        take_moments(tables, table, "reliability"),
         coefficients=coefficients,
         by=by or None,
         interval=interval,
