@@ -311,11 +311,10 @@ def _figures(stem: str, result: Result, folder: Path) -> Iterator[Figure]:
         for number, name in enumerate(result.details["polychoric"], start=1):
             pictures[f"-pairs-{number}"] = partial(result.plot, kind="polychoric", dimension=name)
     if isinstance(result, Dimensionality):
-        pictures = {
-            f"-{kind}-{number}": partial(result.plot, kind=kind, dimension=name)
-            for kind, of in (("scree", "roots"), ("loadings", "solutions"))
-            for number, name in enumerate(result.details[of], start=1)
-        }
+        for kind, of in (("scree", "roots"), ("loadings", "solutions")):
+            for number, name in enumerate(result.details[of], start=1):
+                ending = "" if kind == "scree" and number == 1 else f"-{kind}-{number}"
+                pictures[ending] = partial(result.plot, kind=kind, dimension=name)
     if isinstance(result, Sensitivity):
         pictures["-acceptability"] = result.plot_acceptability
     for ending, draw in pictures.items():
