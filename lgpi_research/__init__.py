@@ -1,6 +1,7 @@
 """Local-governance data into an index that can be defended, and a claim with its limits stated."""
 
 from lgpi_research.agreement import Agreement, assess_agreement
+from lgpi_research.alignment import AlignedScales, assess_alignment
 from lgpi_research.autonomy import BudgetProfile, assess_budgets
 from lgpi_research.chunks import moments_from_dask, moments_from_file
 from lgpi_research.codebook import Codebook, Indicator
@@ -50,6 +51,7 @@ from lgpi_research.weighting import Calibration, calibrate_survey
 
 __all__ = [
     "Agreement",
+    "AlignedScales",
     "BudgetProfile",
     "Calibration",
     "Codebook",
@@ -87,6 +89,7 @@ __all__ = [
     "__version__",
     "aggregator",
     "assess_agreement",
+    "assess_alignment",
     "assess_budgets",
     "assess_consensus",
     "assess_dimensions",

@@ -226,6 +226,25 @@ def heat(ax: Axes, values: np.ndarray, rows: Sequence[str], columns: Sequence[st
     return ax
 
 
+def counts(
+    ax: Axes, values: np.ndarray, rows: Sequence[str], columns: Sequence[str], *, most: int
+) -> Axes:
+    """Draw a matrix of whole numbers from 0 to `most`, rows downwards."""
+    import matplotlib as mpl
+
+    with styled():
+        shades = mpl.colormaps["Blues"].resampled(most + 1)
+        image = ax.imshow(values, aspect="auto", cmap=shades, vmin=-0.5, vmax=most + 0.5)
+        ax.set_yticks(np.arange(len(rows)), ["\n".join(textwrap.wrap(row, WRAP)) for row in rows])
+        ax.set_xticks(np.arange(len(columns)), columns, rotation=45, ha="right")
+        for axis, labels in ((ax.xaxis, columns), (ax.yaxis, rows)):
+            if len(labels) > CROWDED:
+                axis.set_tick_params(labelsize=7.5)
+        ax.grid(visible=False)
+        ax.figure.colorbar(image, ax=ax, shrink=0.6, ticks=range(most + 1))
+    return ax
+
+
 def threshold(ax: Axes, y: float) -> Axes:
     """Draw a horizontal line at a value that matters."""
     with styled():
