@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lgpi_research import plots, tables
+from lgpi_research.alignment import AlignedScales
 from lgpi_research.citations import read_bibtex
 from lgpi_research.dimensions import Dimensionality
 from lgpi_research.errors import DataError, SpecError, listing
@@ -314,6 +315,11 @@ def _figures(stem: str, result: Result, folder: Path) -> Iterator[Figure]:
         for kind, of in (("scree", "roots"), ("loadings", "solutions")):
             for number, name in enumerate(result.details[of], start=1):
                 ending = "" if kind == "scree" and number == 1 else f"-{kind}-{number}"
+                pictures[ending] = partial(result.plot, kind=kind, dimension=name)
+    if isinstance(result, AlignedScales):
+        for number, name in enumerate(result.details["noninvariant_share"], start=1):
+            for kind in ("means", "parameters"):
+                ending = "" if kind == "means" and number == 1 else f"-{kind}-{number}"
                 pictures[ending] = partial(result.plot, kind=kind, dimension=name)
     if isinstance(result, Sensitivity):
         pictures["-acceptability"] = result.plot_acceptability

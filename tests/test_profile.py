@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from lgpi_research import plots
+from lgpi_research.alignment import assess_alignment
 from lgpi_research.autonomy import assess_budgets
 from lgpi_research.datasets import load_dataset, load_moments, recipe_path
 from lgpi_research.dimensions import assess_dimensions
@@ -24,6 +25,7 @@ from lgpi_research.errors import DataError, MethodError, SpecError
 from lgpi_research.profile import (
     DESCRIBERS,
     check_options,
+    describe_alignment,
     describe_dimensions,
     describe_map,
     describe_missing,
@@ -499,3 +501,19 @@ def test_dimensions_of_shared_moments_are_those_of_the_stage():
     with pytest.raises(SpecError, match="'dimensions': 'panel' holds no moments"):
         describe_dimensions(tables, table="panel")
     assert check_options("dimensions", {"table": "answers", "by": "stratum"}) == []
+
+
+def test_alignment_of_shared_moments_is_that_of_the_stage():
+    moments = load_moments("afrobarometer_r4")
+    told = describe_alignment({"answers": moments}, table="answers")
+    assert told.digest() == assess_alignment(moments, "stratum").digest()
+    assert told.frame.groupby("dimension").size().to_dict() == {
+        "council practice": 20,
+        "services": 20,
+    }
+    # Independent answers are supposed to tell more than clustered ones do.
+    normal = assess_alignment(moments, "stratum", errors="normal")
+    for name, share in told.details["noninvariant_share"].items():
+        assert share < normal.details["noninvariant_share"][name] < 0.4
+    with pytest.raises(SpecError, match="'alignment': 'answer' is not among the sources"):
+        describe_alignment({"answers": moments}, table="answer")

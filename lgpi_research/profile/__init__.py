@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lgpi_research.errors import nearest
+from lgpi_research.profile.alignment import describe_alignment
 from lgpi_research.profile.budgets import describe_budgets
 from lgpi_research.profile.dimensions import describe_dimensions
 from lgpi_research.profile.gaps import Gaps, describe_missing
@@ -28,6 +29,7 @@ __all__ = [
     "Rankings",
     "Series",
     "check_options",
+    "describe_alignment",
     "describe_budgets",
     "describe_dimensions",
     "describe_map",
@@ -45,6 +47,7 @@ DESCRIBERS: dict[str, Callable[..., Result]] = {
     "missing": describe_missing,
     "reliability": describe_reliability,
     "dimensions": describe_dimensions,
+    "alignment": describe_alignment,
 }
 """Describers by the name that a recipe uses: functions of tables and plain options."""
 
