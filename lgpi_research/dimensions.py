@@ -173,7 +173,7 @@ class Dimensionality(Result, kind="dimensionality"):
         if kind == "loadings":
             matrix = np.array(told["loadings"], dtype=float)
             columns = [str(j + 1) for j in range(matrix.shape[1])]
-            ax = plots.new_axes(ax, (3.6 + 0.7 * len(columns), 1.6 + 0.42 * len(matrix)))
+            ax = plots.new_axes(ax, (5.4 + 0.5 * len(columns), 1.4 + 0.34 * len(matrix)))
             plots.correlations(ax, matrix, told["items"], columns)
             return plots.describe(ax, f"Loadings: {name}", "factor")
         ax = plots.new_axes(ax)
@@ -184,7 +184,7 @@ class Dimensionality(Result, kind="dimensionality"):
         plots.scatter(ax, order, roots)
         plots.legend(ax)
         ax.set_xticks(order)
-        return plots.describe(ax, f"Roots: {name}", "root", "size")
+        return plots.describe(ax, f"Roots of Pearson correlations: {name}", "root", "size")
 
 
 def assess_dimensions(
