@@ -24,6 +24,7 @@ from lgpi_research.estimates import Estimates, estimate_survey
 from lgpi_research.indicators import Indicators
 from lgpi_research.links import LinkResult, link_autonomy
 from lgpi_research.loading import load_study
+from lgpi_research.measurement import MeasurementModel, fit_measurement_model
 from lgpi_research.moments import Moments, sum_moments
 from lgpi_research.nonresponse import Nonresponse, assess_nonresponse
 from lgpi_research.readers import read_table
@@ -67,6 +68,7 @@ __all__ = [
     "LGPIError",
     "LinkDesign",
     "LinkResult",
+    "MeasurementModel",
     "MethodError",
     "Moments",
     "Nonresponse",
@@ -107,6 +109,7 @@ __all__ = [
     "decompose_variance",
     "estimate_survey",
     "estimator",
+    "fit_measurement_model",
     "link_autonomy",
     "list_datasets",
     "list_recipes",

@@ -17,7 +17,7 @@ from lgpi_research.methods.latent.solution import LatentFit, solution
 from lgpi_research.methods.latent.syntax import parse_model
 from lgpi_research.methods.latent.table import ParameterTable, build_table
 
-__all__ = ["OrderedFit", "fit_ordered"]
+__all__ = ["OrderedFit", "completed", "fit_ordered"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -194,7 +194,7 @@ def _fit(table: ParameterTable, moments: tuple[OrderedMoments, ...]) -> OrderedF
         weighted = one.weights[:, None] * delta
         middle += one.n / n * weighted.T @ one.asymptotic @ weighted
     covariance = inverse @ middle @ inverse / (n - len(pairs))
-    states = [_completed(model.state(theta)) for model in models]
+    states = [completed(model.state(theta)) for model in models]
     statistic = sum((one.n - 1) * float(one.weights @ one.at(theta)[0] ** 2) for one in pairs)
     empty = sum((one.n - 1) * float(one.weights @ one.observed**2) for one in pairs)
     raw = Test(statistic, known - table.n_free)
@@ -238,8 +238,18 @@ def _fit(table: ParameterTable, moments: tuple[OrderedMoments, ...]) -> OrderedF
     return OrderedFit(fit, moments, left)
 
 
-def _completed(state: State) -> State:
-    """Return the state with residual variances that make each variance 1."""
+def completed(state: State) -> State:
+    """Return the state with residual variances that make each variance 1.
+
+    Parameters
+    ----------
+    state : State
+        Whose observed variables have no residual variances.
+
+    Returns
+    -------
+    State
+    """
     p = len(state.total)
     residuals, everywhere = state.residuals.copy(), state.everywhere.copy()
     at = np.arange(p)
