@@ -22,6 +22,7 @@ from lgpi_research.ecometrics import EcometricScores, assess_ecometrics
 from lgpi_research.errors import DataError, LGPIError, MethodError, SpecError
 from lgpi_research.estimates import Estimates, estimate_survey
 from lgpi_research.indicators import Indicators
+from lgpi_research.invariance import Invariance, assess_invariance
 from lgpi_research.links import LinkResult, link_autonomy
 from lgpi_research.loading import load_study
 from lgpi_research.measurement import MeasurementModel, fit_measurement_model
@@ -65,6 +66,7 @@ __all__ = [
     "IndexSpec",
     "Indicator",
     "Indicators",
+    "Invariance",
     "LGPIError",
     "LinkDesign",
     "LinkResult",
@@ -96,6 +98,7 @@ __all__ = [
     "assess_consensus",
     "assess_dimensions",
     "assess_ecometrics",
+    "assess_invariance",
     "assess_nonresponse",
     "assess_reliability",
     "assess_sensitivity",

@@ -65,6 +65,15 @@ class ModelAnswers:
         """Names of the groups in the order in which models number them."""
         return () if self.groups is None else tuple(np.unique(self.groups).tolist())
 
+    def named(self, message: str) -> str:
+        """Return a message about groups by number with their names."""
+        levels = self.levels
+        return re.sub(
+            r"\bin group (\d+)\b",
+            lambda found: f"in group {levels[int(found[1]) - 1]}" if levels else found[0],
+            message,
+        )
+
 
 def default_model(book: Codebook) -> str:
     """Return the model of a codebook: a factor for each reflective dimension of three items.

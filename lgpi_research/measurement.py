@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +17,17 @@ from lgpi_research.measurement_plots import draw_loadings, draw_paths
 from lgpi_research.methods.latent.composite import composites
 from lgpi_research.methods.latent.dwls import OrderedFit, fit_ordered
 from lgpi_research.methods.latent.fit import fit_model
-from lgpi_research.methods.latent.fit_measures import FitMeasures
 from lgpi_research.methods.latent.modification import modification_indices
 from lgpi_research.methods.latent.solution import LatentFit
 from lgpi_research.methods.latent.standard_errors import standardised_errors
+from lgpi_research.model_fit import best_measure, measures_of
 from lgpi_research.results import Result, provenance
 from lgpi_research.survey import Survey
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["MeasurementModel", "best_measure", "fit_measurement_model", "measures_of"]
+__all__ = ["MeasurementModel", "fit_measurement_model"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -290,7 +290,7 @@ def fit_measurement_model(
         "n_dropped": given.n_given - sum(fit.n),
         "n_groups": dict(zip(given.levels, fit.n, strict=False)),
         "measures": measures_of(fit.measures),
-        "improper": list(fit.improper),
+        "improper": [given.named(text) for text in fit.improper],
         "reliability": _reliability(fit, given),
         "modifications": _modifications(fit, given) if missing == "listwise" else [],
     }
@@ -304,52 +304,6 @@ def fit_measurement_model(
         (*given.notes, *_notes(fit, given, told)),
         details=told,
     )
-
-
-def measures_of(measures: FitMeasures) -> dict[str, float]:
-    """Return measures of fit by name; corrected ones have an ending."""
-    found: dict[str, float] = {
-        "chi_squared": measures.test.statistic,
-        "df": measures.test.df,
-        "p_value": measures.test.p_value,
-        "cfi": measures.cfi,
-        "tli": measures.tli,
-        "rmsea": measures.rmsea,
-        "rmsea_low": measures.rmsea_low,
-        "rmsea_high": measures.rmsea_high,
-        "srmr": measures.srmr,
-        "log_likelihood": measures.log_likelihood,
-        "aic": measures.aic,
-        "bic": measures.bic,
-        "n_free": measures.n_free,
-    }
-    if measures.scaled is not None:
-        more = measures.scaled
-        found |= {
-            "chi_squared_scaled": more.test.statistic,
-            "p_value_scaled": more.test.p_value,
-            "cfi_scaled": more.cfi,
-            "tli_scaled": more.tli,
-            "rmsea_scaled": more.rmsea,
-            "cfi_robust": more.cfi_robust,
-            "tli_robust": more.tli_robust,
-            "rmsea_robust": more.rmsea_robust,
-        }
-    return {name: value for name, value in found.items() if np.isfinite(value)}
-
-
-def best_measure(measures: Mapping[str, float], name: str) -> float:
-    """Return a measure of fit in its robust form, else scaled, else as it is.
-
-    Examples
-    --------
-    >>> best_measure({"cfi": 0.95, "cfi_scaled": 0.94}, "cfi")
-    0.94
-    """
-    for ending in ("_robust", "_scaled", ""):
-        if name + ending in measures:
-            return measures[name + ending]
-    return float("nan")
 
 
 def _frame(
@@ -462,7 +416,7 @@ def _notes(fit: LatentFit, given: ModelAnswers, told: dict[str, Any]) -> list[st
         if not fiml and lost > _MANY_DROPPED * n and told["estimator"] != "WLSMV":
             more = " missing='fiml' would use what they answered."
         notes.append(f"{lost} of {n} respondents left out because {why}.{more}")
-    notes += list(fit.improper)
+    notes += told["improper"]
     if fit.measures.test.df == 0:
         notes.append("The model has no degrees of freedom: it fits whatever the answers are.")
     if given.clusters is not None and told["estimator"] != "MLR":
