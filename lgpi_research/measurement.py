@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from lgpi_research.errors import SpecError, listing, nearest
 from lgpi_research.latent_answers import ModelAnswers, model_answers
 from lgpi_research.measurement_plots import draw_loadings, draw_paths
+from lgpi_research.measurement_tables import composite_rows, modification_rows, parameter_frame
 from lgpi_research.methods.latent.composite import composites
 from lgpi_research.methods.latent.dwls import OrderedFit, fit_ordered
 from lgpi_research.methods.latent.fit import fit_model
-from lgpi_research.methods.latent.modification import modification_indices
 from lgpi_research.methods.latent.solution import LatentFit
-from lgpi_research.methods.latent.standard_errors import standardised_errors
 from lgpi_research.model_fit import best_measure, measures_of
 from lgpi_research.results import Result, provenance
 from lgpi_research.survey import Survey
@@ -35,7 +33,6 @@ ESTIMATORS = ("ML", "MLR", "WLSMV")
 MISSING = ("listwise", "fiml")
 PLOTS = ("loadings", "path")
 
-_LARGEST = 10  # modification indices that are kept
 _MANY_DROPPED = 0.05  # share of respondents left out from which it is said what to do
 
 
@@ -271,7 +268,7 @@ def fit_measurement_model(
             missing=missing,
             **choices,
         )
-    frame = _frame(fit, ordered, given, level)
+    frame = parameter_frame(fit, ordered, given, level)
     n_clusters = 0
     if robust and given.clusters is not None:
         n_clusters = len(np.unique(given.clusters))
@@ -291,8 +288,8 @@ def fit_measurement_model(
         "n_groups": dict(zip(given.levels, fit.n, strict=False)),
         "measures": measures_of(fit.measures),
         "improper": [given.named(text) for text in fit.improper],
-        "reliability": _reliability(fit, given),
-        "modifications": _modifications(fit, given) if missing == "listwise" else [],
+        "reliability": composite_rows(fit, given),
+        "modifications": modification_rows(fit, given) if missing == "listwise" else [],
     }
     specification = {
         key: told[key]
@@ -304,105 +301,6 @@ def fit_measurement_model(
         (*given.notes, *_notes(fit, given, told)),
         details=told,
     )
-
-
-def _frame(
-    fit: LatentFit, ordered: OrderedFit | None, given: ModelAnswers, level: float
-) -> pd.DataFrame:
-    rows = fit.table.rows
-    names = given.levels or ("",)
-    defined = fit.table.definitions
-    table = pd.DataFrame(
-        {
-            "lhs": [row.lhs for row in rows] + [one.name for one in defined],
-            "op": [row.op for row in rows] + [":=" for _ in defined],
-            "rhs": [row.rhs for row in rows] + [one.expression.text for one in defined],
-            "group": [names[row.group - 1] for row in rows] + [names[0] for _ in defined],
-            "estimate": fit.estimates,
-            "std_error": fit.std_errors,
-            "std_all": fit.std_all,
-            "std_all_error": [*standardised_errors(fit), *[np.nan] * len(defined)],
-        }
-    )
-    if ordered is not None:
-        table = pd.concat([table, *_ordered_rows(ordered, names)], ignore_index=True)
-    error = table["std_error"].where(table["std_error"] > 0)
-    reach = float(stats.norm.isf((1 - level) / 2)) * error
-    z = table["estimate"] / error
-    columns: dict[str, pd.Series] = {
-        "std_error": error,
-        "z": z,
-        "p_value": pd.Series(2 * stats.norm.sf(z.abs()), table.index),
-        "ci_low": table["estimate"] - reach,
-        "ci_high": table["estimate"] + reach,
-    }
-    order = ["lhs", "op", "rhs", "group", "estimate", *columns, "std_all", "std_all_error"]
-    return table.assign(**columns)[order]
-
-
-def _ordered_rows(ordered: OrderedFit, names: Sequence[str]) -> list[pd.DataFrame]:
-    """Return thresholds, and what is left of the variance 1 behind each answer."""
-    found = []
-    items = ordered.fit.table.observed
-    parts = zip(names, ordered.moments, ordered.residual_variances, strict=True)
-    for group, own, left in parts:
-        count = len(own.thresholds)
-        number = [int((own.item[: i + 1] == own.item[i]).sum()) for i in range(count)]
-        errors = np.sqrt(np.diag(own.asymptotic)[:count] / (own.n - 1))
-        cuts = {
-            "lhs": [items[i] for i in own.item],
-            "op": "|",
-            "rhs": [f"t{i}" for i in number],
-            "group": group,
-            "estimate": own.thresholds,
-            "std_error": errors,
-            "std_all": own.thresholds,
-            "std_all_error": errors,
-        }
-        rest = {
-            "lhs": items,
-            "op": "~~",
-            "rhs": items,
-            "group": group,
-            "estimate": left,
-            "std_error": np.nan,
-            "std_all": left,
-            "std_all_error": np.nan,
-        }
-        found += [pd.DataFrame(rest), pd.DataFrame(cuts)]
-    return found
-
-
-def _reliability(fit: LatentFit, given: ModelAnswers) -> list[dict[str, Any]]:
-    names = given.levels or ("",)
-    return [
-        {
-            "factor": one.factor,
-            "group": names[one.group - 1],
-            "n_items": len(one.items),
-            "composite_reliability": one.reliability,
-            "average_variance": one.average_variance,
-        }
-        for one in composites(fit)
-    ]
-
-
-def _modifications(fit: LatentFit, given: ModelAnswers) -> list[dict[str, Any]]:
-    if fit.table.ordered or fit.measures.test.df == 0:
-        return []
-    names = given.levels or ("",)
-    return [
-        {
-            "lhs": one.lhs,
-            "op": one.op,
-            "rhs": one.rhs,
-            "group": names[one.group - 1],
-            "index": one.index,
-            "p_value": one.p_value,
-            "change": one.change,
-        }
-        for one in modification_indices(fit)[:_LARGEST]
-    ]
 
 
 def _notes(fit: LatentFit, given: ModelAnswers, told: dict[str, Any]) -> list[str]:

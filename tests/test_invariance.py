@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose
 
 from lgpi_research.codebook import Codebook, Indicator
 from lgpi_research.errors import DataError, MethodError, SpecError
-from lgpi_research.invariance import Invariance, _verdict, assess_invariance
+from lgpi_research.invariance import Invariance, assess_invariance
+from lgpi_research.invariance_steps import verdict
 from lgpi_research.methods.latent.fit import fit_model
 from lgpi_research.methods.latent.solution import compare_fits
 from lgpi_research.results import load_result
@@ -171,9 +172,9 @@ def test_verdicts():
         ((False, True, True), 0.2, "holds"),
         ((True, True, False), np.nan, "fails"),
     ]
-    for beyond, p_value, verdict in rules:
+    for beyond, p_value, wanted in rules:
         told = dict(zip(("cfi", "rmsea", "srmr"), beyond, strict=True))
-        assert _verdict(told, p_value) == verdict
+        assert verdict(told, p_value) == wanted
 
 
 def test_clusters_of_a_survey_and_missing_answers():
