@@ -47,8 +47,9 @@ class Invariance(Result, kind="invariance"):
     loadings; "scalar": equal intercepts too; "residual": equal residual variances too),
     ``chi_squared``, ``df``, ``p_value``, ``cfi``, ``rmsea``, ``srmr``; against the step before
     ``difference`` (χ²), ``difference_df``, ``difference_p``, ``change_cfi``, ``change_rmsea``
-    and ``change_srmr``; and the ``verdict``: "holds", "in doubt" or "fails". `latent_means`
-    and `releases` have the rest; ``details`` the guides.
+    and ``change_srmr``; and the ``verdict``: "holds", "in doubt", "fails", or "cannot be
+    judged" of a model without degrees of freedom. `latent_means` and `releases` have the rest;
+    ``details`` the guides.
     """
 
     def headline(self) -> str:

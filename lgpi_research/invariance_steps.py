@@ -44,6 +44,7 @@ CHANCE = 0.05
 """p-value above which chance explains a change of fit."""
 
 HOLDS, DOUBT, FAILS = "holds", "in doubt", "fails"
+UNKNOWN = "cannot be judged"
 
 _LARGEST = 10  # releases of each step that are kept
 
@@ -72,14 +73,16 @@ def compare_steps(fits: Mapping[str, LatentFit], kind: str) -> tuple[pd.DataFram
         )
     rows[0] |= dict.fromkeys(("difference", "difference_df", "difference_p"), np.nan)
     rows[0] |= {f"change_{name}": np.nan for name in FIT}
-    rows[0]["verdict"] = verdict(
-        {
+    notes: list[str] = []
+    if rows[0]["df"] == 0:
+        rows[0]["verdict"] = UNKNOWN
+        notes.append("The model without equalities fits whatever the answers are.")
+    else:
+        beyond = {
             name: rows[0][name] < limit if name == "cfi" else rows[0][name] > limit
             for name, limit in FIT.items()
-        },
-        rows[0]["p_value"],
-    )
-    notes: list[str] = []
+        }
+        rows[0]["verdict"] = verdict(beyond, rows[0]["p_value"])
     for before, row in pairwise(rows):
         change = {name: row[name] - before[name] for name in FIT}
         row |= _difference(fits[before["step"]], fits[row["step"]], row["step"], notes)
@@ -90,8 +93,6 @@ def compare_steps(fits: Mapping[str, LatentFit], kind: str) -> tuple[pd.DataFram
             for name, limit in limits.items()
         }
         row["verdict"] = verdict(beyond, row["difference_p"])
-    if fits["configural"].measures.test.df == 0:
-        notes.append("The model has no degrees of freedom, so its form cannot be judged.")
     return pd.DataFrame(rows), form, notes
 
 

@@ -145,6 +145,13 @@ def test_a_model_that_does_not_fit_ends_all_comparison():
     assert "does not fit even where nothing is held equal" in found.headline()
 
 
+def test_three_items_leave_the_first_step_without_a_verdict():
+    found = assess_invariance(answers(n=2000), "land", "voice =~ q1 + q2 + q3")
+    assert found.frame["df"].tolist() == [0, 2, 4, 7]
+    assert found.frame["verdict"].tolist() == ["cannot be judged", *["holds"] * 3]
+    assert any("fits whatever the answers are" in note for note in found.notes)
+
+
 def test_many_groups_have_guides_of_their_own():
     found = assess_invariance(
         answers(tuple(np.linspace(-0.5, 0.5, 10)), n=120),

@@ -56,10 +56,14 @@ class NormalModel:
     def slope(self, theta: Floats) -> Floats:
         """Return the slopes of the function minimised, shape (n_free,)."""
         total = np.zeros(self.n_free)
-        for group, (model, sample) in enumerate(zip(self.models, self.samples, strict=True)):
-            here, covariance, mean = self._at(group, theta)
-            total[model.which] += sample.n / self.n * _chain(here, covariance, mean, self.means)
+        for group, model in enumerate(self.models):
+            total[model.which] += self._slope(group, theta)
         return total
+
+    def _slope(self, group: int, theta: Floats) -> Floats:
+        """Return what one group adds to the slopes in its own parameters."""
+        here, covariance, mean = self._at(group, theta)
+        return self.samples[group].n / self.n * _chain(here, covariance, mean, self.means)
 
     def terms(self, theta: Floats) -> tuple[float, Floats, Floats]:
         """Return value, slopes and expected information, per respondent."""
@@ -80,11 +84,13 @@ class NormalModel:
         """Return second derivatives, per respondent, by central differences of the slopes."""
         found = np.zeros((self.n_free, self.n_free))
         sizes = 1e-4 / np.sqrt(np.diag(self.terms(theta)[2]))
-        for k, size in enumerate(sizes):
-            ahead, behind = theta.copy(), theta.copy()
-            ahead[k] += size
-            behind[k] -= size
-            found[k] = (self.slope(ahead) - self.slope(behind)) / (2 * size)
+        for group, model in enumerate(self.models):
+            for k in model.which:
+                ahead, behind = theta.copy(), theta.copy()
+                ahead[k] += sizes[k]
+                behind[k] -= sizes[k]
+                apart = self._slope(group, ahead) - self._slope(group, behind)
+                found[k, model.which] += apart / (2 * sizes[k])
         return (found + found.T) / 2
 
 
