@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from lgpi_research import plots
 from lgpi_research.errors import MethodError, SpecError, listing, nearest
+from lgpi_research.invariance_plots import draw_changes, draw_means
 from lgpi_research.invariance_steps import (
     DOUBT,
     FAILS,
@@ -193,47 +192,15 @@ class Invariance(Result, kind="invariance"):
             raise SpecError(
                 f"kind: must be {' or '.join(PLOTS)}, got {kind!r}.{nearest(kind, PLOTS)}"
             )
-        return self._plot_changes(ax) if kind == "changes" else self._plot_means(ax, factor)
-
-    def _plot_means(self, ax: Axes | None, factor: str | None) -> Axes:
-        factors = self.details["factors"]
-        if factor is not None and factor not in factors:
-            raise SpecError(f"factor: no {factor!r}.{nearest(factor, factors)}")
+        told = self.details
+        if kind == "changes":
+            return draw_changes(ax, self.frame, GUIDES[told["guides"]])
+        if factor is not None and factor not in told["factors"]:
+            raise SpecError(f"factor: no {factor!r}.{nearest(factor, told['factors'])}")
         table = self.latent_means()
         if table.empty:
             raise SpecError("latent means need the step 'intercepts'.")
-        chosen = factors if factor is None else [factor]
-        groups = self.details["groups"]
-        ax = plots.new_axes(ax, (6.4, 1.6 + (0.2 + 0.1 * len(chosen)) * min(len(groups), 60)))
-        colours = ("main", "second", "third", "quiet")
-        for number, name in enumerate(chosen):
-            own = table[table["factor"] == name]
-            ends = (own[column].to_numpy(float) for column in ("estimate", "ci_low", "ci_high"))
-            shift = 0.6 * ((number + 0.5) / len(chosen) - 0.5)
-            plots.intervals(ax, groups, *ends, colour=colours[number % 4], label=name, shift=shift)
-        if len(chosen) > 1:
-            plots.legend(ax)
-        title = "Latent means" if factor is None else f"Latent means: {factor}"
-        level = f"{100 * self.details['level']:g} % interval"
-        return plots.describe(ax, title, f"standard deviations of {groups[0]}, {level}")
-
-    def _plot_changes(self, ax: Axes | None) -> Axes:
-        names = {"cfi": "CFI", "rmsea": "RMSEA", "srmr": "SRMR"}
-        limits = GUIDES[self.details["guides"]]
-        labels, shares = [], []
-        for row in self.frame.iloc[1:].to_dict("records"):
-            for name, limit in limits[row["step"]].items():
-                labels.append(f"{row['step']}: {names[name]}")
-                shares.append(row[f"change_{name}"] / limit)
-        shown = np.array(shares)
-        ax = plots.new_axes(ax, (6.4, 1.4 + 0.3 * len(labels)))
-        plots.intervals(ax, labels, shown, np.fmin(shown, 0.0), np.fmax(shown, 0.0))
-        ends = np.array([-0.6, len(labels) - 0.4])
-        plots.curve(ax, np.zeros(2), ends, colour="quiet")
-        plots.curve(ax, np.ones(2), ends, colour="second")
-        return plots.describe(
-            ax, "What equality costs", "worsening of fit, as a share of what the guide allows"
-        )
+        return draw_means(ax, table, told["factors"] if factor is None else [factor], told["level"])
 
 
 def assess_invariance(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -100,6 +102,41 @@ def test_steps_are_the_models_with_a_marker(estimator):
         assert_allclose(row["difference_p"], test.p_value, rtol=1e-3)
     mean = fits[2].value("voice ~1", 2) / np.sqrt(fits[2].value("voice ~~ voice", 1))
     assert_allclose(found.latent_means()["estimate"].iloc[1], mean, rtol=1e-5)
+
+
+def test_it_agrees_with_lavaan():
+    """lavaan 0.6-14: cfa(…, std.lv = TRUE, group.equal = …), lavTestLRT, lavTestScore."""
+    table = pd.read_csv(Path(__file__).parent / "reference" / "data" / "latent.csv")
+    model = "f =~ x1 + x2 + x3 + x4\ng =~ x5 + x6 + x7"
+    found = assess_invariance(table, "region", model, steps=("loadings", "intercepts"))
+    metric, scalar = found.frame.iloc[1], found.frame.iloc[2]
+    assert_allclose(metric[["cfi", "rmsea"]].to_list(), [0.977871176, 0.0528728102], atol=1e-6)
+    assert_allclose(scalar[["cfi", "rmsea"]].to_list(), [0.975818959, 0.0503689341], atol=1e-6)
+    assert_allclose([metric["srmr"], scalar["srmr"]], [0.0544266639, 0.0588181708], rtol=1e-4)
+    assert_allclose(scalar["difference"], 11.78057, rtol=1e-4)
+    assert_allclose(scalar["difference_p"], 0.30001, rtol=1e-3)
+    means = found.latent_means()
+    later = means[means["group"] != "north"]
+    truth = [0.0894844178, -0.149988293, 0.298157664, 0.325297994]
+    errors = [0.131773857, 0.132726086, 0.138291502, 0.141437978]
+    assert_allclose(later["estimate"], truth, atol=1e-5)
+    assert_allclose(later["std_error"], errors, rtol=1e-4)
+    top = found.releases("scalar").head(2)
+    assert (top["parameter"] + " " + top["group"]).tolist() == ["x7 ~1 west", "x7 ~1 south"]
+    assert_allclose(top["index"], [4.994, 4.036], atol=1e-3)
+
+
+@pytest.mark.slow
+def test_intervals_of_latent_means_hold_the_truth_under_partial_invariance():
+    hits = 0
+    for seed in range(200):
+        table = answers(n=200, shift=0.6, seed=seed)
+        found = assess_invariance(
+            table, "land", MODEL, steps=("loadings", "intercepts"), partial=["q2 ~1"]
+        )
+        mean = found.latent_means().iloc[1]
+        hits += mean["ci_low"] < 0.4 < mean["ci_high"]
+    assert 0.91 <= hits / 200 <= 0.985
 
 
 def test_an_intercept_that_differs_is_found_and_may_be_released(shifted):
@@ -218,7 +255,7 @@ def test_words_file_and_pictures(alike, tmp_path):
     for key in ("Meredith1993", "SatorraBentler2001", "Chen2007"):
         assert key in alike.references
     assert alike.summary()["verdict"].tolist() == ["holds"] * 4
-    assert alike.plot().get_title(loc="left") == "Latent means"
+    assert alike.plot().get_title(loc="left") == "Latent means: voice"
     assert alike.plot(factor="voice").get_xlabel().startswith("standard deviations of g00")
     assert len(alike.plot(kind="changes").get_yticks()) == 9
     back = load_result(alike.save(tmp_path / "i.parquet"))

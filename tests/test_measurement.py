@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +21,10 @@ from lgpi_research.survey import Survey, SurveyDesign
 NAMES = [f"q{i}" for i in range(1, 8)]
 MODEL = "voice =~ q1 + q2 + q3 + q4\ntrust =~ q5 + q6 + q7"
 LOADINGS = np.array([0.8, 0.7, 0.6, 0.7, 0.8, 0.7, 0.6])
+
+
+TWO = "f =~ x1 + x2 + x3 + x4\ng =~ x5 + x6 + x7"
+DATA = Path(__file__).parent / "reference" / "data"
 
 
 def answers(n: int = 400, seed: int = 0) -> pd.DataFrame:
@@ -75,6 +81,45 @@ def test_standardised_loadings_hold_the_truth(found):
     between = found.summary().iloc[-1]
     assert (between["lhs"], between["rhs"]) == ("voice", "trust")
     assert abs(between["std_all"] - 0.5) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("table", "estimator", "errors"),
+    [  # lavaan 0.6-14: standardizedSolution(cfa(TWO, data, estimator = "MLR" or ordered = …))
+        (
+            "latent.csv",
+            "MLR",
+            [
+                [0.0288642548, 0.0357655027, 0.0288934366, 0.0360420603],
+                [0.034410853, 0.0342926552, 0.0542489812, 0.048791234],
+            ],
+        ),
+        (
+            "latent_ordered.csv",
+            "WLSMV",
+            [
+                [0.0488750753, 0.0487596334, 0.0400304768, 0.0473742989],
+                [0.0543180179, 0.053945314, 0.0546058406, 0.0577193754],
+            ],
+        ),
+    ],
+)
+def test_errors_of_standardised_values_agree_with_lavaan(table, estimator, errors):
+    found = fit_measurement_model(pd.read_csv(DATA / table), TWO, estimator=estimator).frame
+    between = (found["op"] == "~~") & (found["lhs"] != found["rhs"])
+    shown = found.loc[(found["op"] == "=~") | between, "std_all_error"]
+    assert_allclose(shown, np.ravel(errors), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_intervals_of_standardised_loadings_hold_the_truth():
+    hits = np.zeros(7)
+    for seed in range(200):
+        frame = fit_measurement_model(answers(seed=seed), MODEL).frame
+        loadings = frame[frame["op"] == "=~"]
+        hits += (abs(loadings["std_all"] - LOADINGS) < 1.96 * loadings["std_all_error"]).to_numpy()
+    assert (hits / 200 >= 0.90).all()
+    assert 0.93 <= hits.mean() / 200 <= 0.97
 
 
 def test_errors_of_standardised_values_do_not_depend_on_the_unit(table):
