@@ -19,8 +19,9 @@ from lgpi_research.invariance_steps import (
     compare_steps,
     largest_releases,
     latent_means,
+    loose_factors,
 )
-from lgpi_research.latent_answers import ModelAnswers, model_answers
+from lgpi_research.latent_answers import ModelAnswers, check_groups, model_answers
 from lgpi_research.methods.latent.fit import fit_model
 from lgpi_research.methods.latent.solution import LatentFit
 from lgpi_research.methods.latent.syntax import parse_model
@@ -77,6 +78,11 @@ class Invariance(Result, kind="invariance"):
             return (
                 f"{many} may not be compared on means of {factors}: equal intercepts{free} do not "
                 "fit. Variances and relations may be compared, as loadings are alike."
+            )
+        if told["loose"]:
+            return (
+                f"{many} may not be compared on means of {listing(told['loose'], 6)}: fewer than "
+                f"two items of each are held equal{free}."
             )
         doubted = [step for step in ("configural", "metric", "scalar") if verdicts[step] == DOUBT]
         if doubted:
@@ -233,7 +239,8 @@ def assess_invariance(
     partial : sequence of str
         Parameters that may differ all the same: a loading as ``"voice =~ q2"``, an intercept
         as ``"q2 ~1"``, a residual variance as ``"q2 ~~ q2"``. An item whose loading may differ
-        should have a free intercept as well.
+        should have a free intercept as well. Two items of a factor must stay equal for its
+        means to be compared.
     ordered : bool, default False
         Equal thresholds of ordered items are not supported; True is refused.
     estimator : {"MLR", "ML"}, default "MLR"
@@ -286,7 +293,7 @@ def assess_invariance(
     --------
     >>> from lgpi_research.simulate import simulate_survey
     >>> table = simulate_survey(n_places=8, n_items=4, points=None, seed=0).survey.frame
-    >>> half = pd.Series(np.where(np.arange(len(table)) % 2, "one", "other"))
+    >>> half = pd.Series(["one", "other"] * (len(table) // 2))
     >>> found = assess_invariance(table, half, "voice =~ q1 + q2 + q3 + q4")
     >>> found.frame[["step", "df", "verdict"]]
              step  df verdict
@@ -301,6 +308,7 @@ def assess_invariance(
     given = model_answers(data, model, by=by, clusters=clusters)
     if len(given.levels) < 2:
         raise SpecError(f"by: all respondents are of the group {given.levels[0]!r}; give several.")
+    check_groups(given, missing)
     syntax = parse_model(given.model)
     if any(statement.op == "~" for statement in syntax.statements):
         raise SpecError(
@@ -344,6 +352,7 @@ def assess_invariance(
         "n_groups": dict(zip(given.levels, fits["configural"].n, strict=True)),
         "steps": list(steps),
         "partial": list(partial),
+        "loose": loose_factors(syntax, partial),
         "estimator": estimator,
         "missing": missing,
         "level": level,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,9 +14,10 @@ from lgpi_research.errors import MethodError
 from lgpi_research.latent_answers import ModelAnswers
 from lgpi_research.methods.latent.modification import modification_indices
 from lgpi_research.methods.latent.solution import LatentFit, compare_fits
+from lgpi_research.methods.latent.syntax import ModelSyntax
 from lgpi_research.model_fit import measures_of
 
-__all__ = ["compare_steps", "largest_releases", "latent_means", "verdict"]
+__all__ = ["compare_steps", "largest_releases", "latent_means", "loose_factors", "verdict"]
 
 LEVELS = {"loadings": "metric", "intercepts": "scalar", "residuals": "residual"}
 
@@ -152,6 +153,24 @@ def largest_releases(fits: Mapping[str, LatentFit], given: ModelAnswers) -> list
             for one in own[:_LARGEST]
         ]
     return found
+
+
+def loose_factors(model: ModelSyntax, partial: Sequence[str]) -> list[str]:
+    """Return factors of which fewer than two items have an equal loading and intercept.
+
+    Examples
+    --------
+    >>> from lgpi_research.methods.latent.syntax import parse_model
+    >>> loose_factors(parse_model("f =~ a + b + c"), ["f =~ a", "b ~1"])
+    ['f']
+    """
+    free = {" ".join(text.split()) for text in partial}
+    held = dict.fromkeys(model.latents, 0)
+    for one in model.statements:
+        if one.op == "=~":
+            own = {f"{one.lhs} =~ {one.rhs}", f"{one.rhs} ~1"}
+            held[one.lhs] += not own & free
+    return [factor for factor, count in held.items() if count < 2]
 
 
 def latent_means(fit: LatentFit, given: ModelAnswers, level: float) -> list[dict[str, Any]]:

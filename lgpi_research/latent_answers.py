@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lgpi_research.answer_tables import answer_table
+from lgpi_research.answer_tables import answer_table, infinite_answers
 from lgpi_research.blocks import digest
 from lgpi_research.clusters import as_labels
 from lgpi_research.codebook import Codebook
 from lgpi_research.columns import to_numeric
-from lgpi_research.errors import DataError, SpecError, listing, nearest
+from lgpi_research.errors import DataError, MethodError, Problems, SpecError, listing, nearest
 from lgpi_research.methods.latent.syntax import parse_model
 from lgpi_research.survey import Survey
 
-__all__ = ["ModelAnswers", "default_model", "model_answers"]
+__all__ = ["ModelAnswers", "check_groups", "default_model", "model_answers"]
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.str_]
@@ -143,7 +143,8 @@ def model_answers(
     SpecError
         If the model, `by` or `clusters` cannot be understood.
     DataError
-        If a column of the model is not numeric, or a respondent has no cluster.
+        If a column of the model is not numeric or has infinite values, there are no respondents,
+        or one has no cluster.
     """
     if isinstance(data, Survey):
         if clusters is not None:
@@ -159,6 +160,11 @@ def model_answers(
         text, columns = model, [str(name) for name in data.columns]
         names = _named(text, columns)
         values = np.asarray(answer_table(data, names, "the table")[0], dtype=np.float64)
+        problems = Problems("the table")
+        if not len(data):
+            problems.add("there are no respondents.")
+        problems.extend(infinite_answers(values, tuple(names), [list(range(len(names)))]))
+        problems.raise_any(DataError)
         cluster = None
         if clusters is not None:
             found = _labels(data, clusters, "clusters")
@@ -191,6 +197,38 @@ def model_answers(
         tuple(notes),
         digest(key, labels.to_numpy().astype(str)),
     )
+
+
+def check_groups(given: ModelAnswers, missing: str) -> None:
+    """Refuse groups with no more respondents than variables, naming all of them.
+
+    Parameters
+    ----------
+    given : ModelAnswers
+        What is to be fitted.
+    missing : {"listwise", "fiml"}
+        Whether complete respondents count, or all with an answer.
+
+    Raises
+    ------
+    MethodError
+        With the groups and their numbers of respondents.
+    """
+    if given.groups is None:
+        return
+    seen = ~np.isnan(given.values)
+    usable = seen.any(axis=1) if missing == "fiml" else seen.all(axis=1)
+    levels, code = np.unique(given.groups, return_inverse=True)
+    counts = np.bincount(code.reshape(-1), weights=usable, minlength=len(levels)).astype(int)
+    small = counts <= len(given.names)
+    if small.any():
+        told = listing(
+            f"{level} ({count})" for level, count in zip(levels[small], counts[small], strict=True)
+        )
+        raise MethodError(
+            f"{int(small.sum())} of {len(levels)} groups have no more usable respondents than the "
+            f"model has variables ({len(given.names)}): {told}. Join groups, or leave these out."
+        )
 
 
 def _named(model: str, columns: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from lgpi_research.errors import SpecError, listing, nearest
-from lgpi_research.latent_answers import ModelAnswers, model_answers
+from lgpi_research.latent_answers import ModelAnswers, check_groups, model_answers
 from lgpi_research.measurement_plots import draw_loadings, draw_paths
 from lgpi_research.measurement_tables import composite_rows, modification_rows, parameter_frame
 from lgpi_research.methods.latent.composite import composites
@@ -249,6 +249,7 @@ def fit_measurement_model(
     if clusters is not None and estimator != "MLR":
         raise SpecError("clusters need estimator='MLR'.")
     given = model_answers(data, model, by=by, clusters=clusters)
+    check_groups(given, missing)
     choices: dict[str, Any] = {"equal": equal, "partial": partial, "unit_factors": unit_factors}
     robust = estimator == "MLR"
     ordered: OrderedFit | None = None

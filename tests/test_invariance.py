@@ -154,6 +154,14 @@ def test_an_intercept_that_differs_is_found_and_may_be_released(shifted):
     assert "Byrne1989" in freed.references
 
 
+def test_one_equal_item_is_not_enough():
+    partial = ["q1 ~1", "q2 ~1", "voice =~ q3", "q4 ~1"]
+    found = assess_invariance(answers(), "land", MODEL, partial=partial)
+    assert found.headline().startswith(
+        "The 2 groups may not be compared on means of voice: fewer than two items of each are held"
+    )
+
+
 def test_a_loading_that_differs_ends_all_comparison():
     found = assess_invariance(answers(turn=-0.8), "land", MODEL, steps=["loadings"])
     assert found.frame["verdict"].tolist() == ["holds", "fails"]
@@ -289,7 +297,7 @@ def test_bad_input(alike):
     with pytest.raises(DataError, match="no respondent has a group"):
         assess_invariance(table.assign(land=None), "land", MODEL)
     few = table.assign(land=np.where(table.index < 2, "tiny", table["land"]))
-    with pytest.raises(MethodError, match="configural step: group tiny: "):
+    with pytest.raises(MethodError, match=r"1 of 3 groups have no more .* \(5\): tiny \(2\)\."):
         assess_invariance(few, "land", MODEL)
     with pytest.raises(SpecError, match=r"step: no 'scaler'\. Did you mean 'scalar'"):
         alike.releases("scaler")

@@ -301,6 +301,12 @@ def test_bad_input(table):
         fit_measurement_model(
             table.assign(v=table["v"].where(table.index > 0)), MODEL, clusters="v"
         )
+    with pytest.raises(DataError, match="q1: 1 of 400 answers are infinite"):
+        fit_measurement_model(table.assign(q1=table["q1"].where(table.index > 0, np.inf)), MODEL)
+    with pytest.raises(DataError, match="there are no respondents"):
+        fit_measurement_model(table.head(0), MODEL)
+    with pytest.raises(MethodError, match=r"200 of 200 groups have no more .* \(2\), .* 195 more"):
+        fit_measurement_model(table, MODEL, by=pd.Series(np.arange(400) // 2))
     with pytest.raises(DataError, match="q1"):
         fit_measurement_model(table.assign(q1="often"), MODEL)
     with pytest.raises(MethodError, match="f"):
