@@ -124,8 +124,9 @@ def _score(terms: Callable[[Floats], Terms], theta: Floats) -> tuple[Floats, int
     for count in range(1, _MOST + 1):
         scale = _scale(information)
         scaled = information / np.outer(scale, scale)
-        if damping == 0.0 and np.linalg.cond(scaled) > 1e12:
-            damping = 1e-8
+        if damping == 0.0:
+            roots = np.linalg.eigvalsh(scaled)
+            damping = 1e-8 if roots[0] < 1e-12 * roots[-1] else 0.0
         step = -np.linalg.solve(scaled + damping * np.eye(len(theta)), slope / scale) / scale
         if -float(slope @ step) < _STILL:
             return theta, count

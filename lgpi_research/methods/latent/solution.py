@@ -149,7 +149,7 @@ def _defined(
         values.append(value)
         gradients.append(slope)
     stack = np.array(gradients).reshape(len(values), covariance.shape[0])
-    variances = np.einsum("ri,ij,rj->r", stack, covariance, stack)
+    variances = (stack @ covariance * stack).sum(axis=1)
     return np.array(values, dtype=float), np.sqrt(np.fmax(variances, 0.0))
 
 

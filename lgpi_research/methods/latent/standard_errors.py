@@ -79,6 +79,6 @@ def standardised_errors(fit: LatentFit) -> Floats:
                 ends.append(values(moved))
             slopes[:, column] = (ends[0] - ends[1]) / (2 * step)
         own = fit.covariance[np.ix_(model.which, model.which)]
-        variances = np.einsum("ij,jk,ik->i", slopes, own, slopes)
+        variances = (slopes @ own * slopes).sum(axis=1)
         found[at] = np.sqrt(np.where(variances < 1e-16, 0.0, variances))
     return found
