@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from lgpi_research import plots
-from lgpi_research.answers import group_labels, plain_survey, survey_moments
+from lgpi_research.answers import group_moments, plain_survey, reason_of
 from lgpi_research.coefficients import consistent_scales, item_problems, named_coefficients
 from lgpi_research.errors import (
     DataError,
@@ -249,11 +249,8 @@ def assess_alignment(
         raise SpecError(
             f"alignment is of a Survey, Moments or a table, not of {type(data).__name__}."
         )
-    labels = group_labels(data, by)
-    blank = int(labels.isna().sum())
-    what = "PSUs" if isinstance(data, Moments) else "respondents"
-    notes = [f"by: {blank} of {len(labels)} {what} have no group and are in none."] if blank else []
-    parts = _parts(data, labels, missing)
+    parts, notes, without = group_moments(data, by, named_coefficients(["omega"]), missing)
+    notes.extend(f"left out, {reason}" for reason in without)
     names = [scale.name for part in parts.values() for scale in _scales(part)]
     if not names:
         raise SpecError(
@@ -317,21 +314,6 @@ class _Group:
     size: float
 
 
-def _parts(data: Survey | Moments, labels: pd.Series, missing: str) -> dict[str, Moments]:
-    """Return the moments of each group, in the order of their names."""
-    wanted = named_coefficients(["omega"])
-    parts: dict[str, Moments] = {}
-    for label in sorted(labels.dropna().unique()):
-        kept = (labels == label).to_numpy(dtype=bool, na_value=False)
-        if isinstance(data, Moments):
-            parts[label] = data.among(kept)
-        else:
-            part = survey_moments(data, wanted, missing, kept)
-            if part is not None:
-                parts[label] = part
-    return parts
-
-
 def _scales(moments: Moments) -> list[Scale]:
     return [
         scale
@@ -357,7 +339,7 @@ def _groups(
                 raise DataError(" ".join(flaws))
             found[label] = _one_group(part, scale, errors)
         except LGPIError as error:
-            refused.append(f"{label}: {str(error).splitlines()[-1].removeprefix('- ')}")
+            refused.append(f"{label}: {reason_of(error)}")
     return found, refused
 
 

@@ -12,12 +12,20 @@ import pandas as pd
 from lgpi_research.clusters import as_labels
 from lgpi_research.codebook import MEASUREMENTS, Codebook, Indicator
 from lgpi_research.coefficients import PAIRS, Coefficient
-from lgpi_research.errors import SpecError, nearest
+from lgpi_research.errors import LGPIError, SpecError, nearest
 from lgpi_research.indicators import Indicators
 from lgpi_research.moments import Moments
 from lgpi_research.survey import Survey, SurveyDesign, scales_of
 
-__all__ = ["ALL", "group_labels", "plain_survey", "scale_moments", "survey_moments"]
+__all__ = [
+    "ALL",
+    "group_labels",
+    "group_moments",
+    "plain_survey",
+    "reason_of",
+    "scale_moments",
+    "survey_moments",
+]
 
 ALL = "all"
 """What the group of all respondents is called."""
@@ -121,3 +129,52 @@ def group_labels(data: Survey | Moments, by: str | pd.Series) -> pd.Series:
             "whole. Call it something else."
         )
     return labels.mask(labels.str.strip() == "")
+
+
+def group_moments(
+    data: Survey | Moments, by: str | pd.Series, wanted: Sequence[Coefficient], missing: str
+) -> tuple[dict[str, Moments], list[str], list[str]]:
+    """Return the sums of each group.
+
+    Parameters
+    ----------
+    data : Survey or Moments
+    by : str or Series
+        See `group_labels`.
+    wanted, missing
+        What is to be estimated of a survey, and which of its answers count.
+
+    Returns
+    -------
+    parts : dict of str to Moments
+        In the order of the names; empty if there are no scales.
+    notes : list of str
+        How many have no group.
+    refused : list of str
+        Groups without sums, each with the reason.
+    """
+    labels = group_labels(data, by)
+    parts: dict[str, Moments] = {}
+    notes, refused = [], []
+    blank = int(labels.isna().sum())
+    if blank:
+        what = "PSUs" if isinstance(data, Moments) else "respondents"
+        notes.append(f"by: {blank} of {len(labels)} {what} have no group and are in none.")
+    for label in sorted(labels.dropna().unique()):
+        kept = (labels == label).to_numpy(dtype=bool, na_value=False)
+        try:
+            if isinstance(data, Moments):
+                part: Moments | None = data.among(kept)
+            else:
+                part = survey_moments(data, wanted, missing, kept)
+        except LGPIError as error:
+            refused.append(f"{label}: {reason_of(error)}")
+            continue
+        if part is not None:
+            parts[label] = part
+    return parts, notes, refused
+
+
+def reason_of(error: LGPIError) -> str:
+    """Return an error in one line, for a list of those who were left out."""
+    return str(error).replace("\n", " ")

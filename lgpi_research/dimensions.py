@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from lgpi_research import plots
-from lgpi_research.answers import ALL, group_labels, plain_survey, scale_moments, survey_moments
+from lgpi_research.answers import ALL, group_moments, plain_survey, reason_of, scale_moments
 from lgpi_research.coefficients import (
     Coefficient,
     consistent_scales,
@@ -368,7 +368,7 @@ def _examined(
         partial = minimum_average_partial(matrix)
     except LGPIError as error:
         problems = Problems("the scales")
-        problems.add(f"{name}: {str(error).splitlines()[-1].removeprefix('- ')}")
+        problems.add(f"{name}: {reason_of(error)}")
         problems.raise_any(DataError)
         raise
     roots = np.linalg.eigvalsh(matrix)[::-1]
@@ -474,30 +474,20 @@ def _by_group(
     root: int,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the rows of each group, and notes on those that cannot be examined."""
-    labels = group_labels(data, by)
-    blank = int(labels.isna().sum())
-    what = "PSUs" if isinstance(data, Moments) else "respondents"
-    notes = [f"by: {blank} of {len(labels)} {what} have no group and are in none."] if blank else []
+    parts, notes, refused = group_moments(data, by, wanted, options["missing"])
     rows: list[dict[str, Any]] = []
-    refused: list[str] = []
     said: dict[str, list[str]] = {}
     number = len(consistent_scales(data)) if isinstance(data, Moments) else len(data.codebook.names)
-    for label in sorted(labels.dropna().unique()):
-        kept = (labels == label).to_numpy(dtype=bool, na_value=False)
-        if isinstance(data, Moments):
-            part: Moments | None = data.among(kept)
-        else:
-            part = survey_moments(data, wanted, options["missing"], kept)
-        for scale in [] if part is None else _scales(part, CORRELATIONS[options["correlation"]]):
+    for label, part in parts.items():
+        for scale in _scales(part, CORRELATIONS[options["correlation"]]):
             number += 1
-            assert part is not None  # noqa: S101 - it has scales
             try:
                 flaws = item_problems(part, scale)
                 if flaws:
                     raise DataError(" ".join(flaws))
                 found = _examined(part, scale, options, root, number)
             except LGPIError as error:
-                refused.append(f"{label}: {str(error).splitlines()[-1].removeprefix('- ')}")
+                refused.append(f"{label}: {reason_of(error)}")
                 continue
             rows.append({"group": label, **found.row})
             for note in found.notes:

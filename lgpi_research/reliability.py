@@ -10,7 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lgpi_research.answers import ALL, group_labels, plain_survey, scale_moments, survey_moments
+from lgpi_research.answers import (
+    ALL,
+    group_moments,
+    plain_survey,
+    reason_of,
+    scale_moments,
+)
 from lgpi_research.coefficients import (
     INTERVALS,
     Coefficient,
@@ -694,36 +700,22 @@ def _by_group(
             "by: groups are of answers (a Survey or Moments); units show what lies within their "
             "groups anyway."
         )
-    labels = group_labels(data, by)
+    parts, notes, refused = group_moments(data, by, wanted, missing)
     rows: list[dict[str, Any]] = []
-    notes: list[str] = []
-    blank = int(labels.isna().sum())
-    what = "PSUs" if isinstance(data, Moments) else "respondents"
-    if blank:
-        notes.append(f"by: {blank} of {len(labels)} {what} have no group and are in none.")
-    refused: list[str] = []
     said: dict[str, list[str]] = {}  # a note, and the groups that it is said of
-    for label in sorted(labels.dropna().unique()):
-        kept = (labels == label).to_numpy(dtype=bool, na_value=False)
+    for label, part in parts.items():
         try:
-            if isinstance(data, Moments):
-                part: Moments | None = data.among(kept)
-            else:
-                part = survey_moments(data, wanted, missing, kept)
-            if part is None:  # no scale at all: nothing to say of any group
-                break
             flaws = {scale.name: item_problems(part, scale) for scale in consistent_scales(part)}
             able = [name for name, problems in flaws.items() if not problems]
             lacking = [problem for problems in flaws.values() for problem in problems]
             refused.extend(f"{label}: {problem}" for problem in lacking)
             if not able:
                 continue
-            part = part.only(able)
-            found, remarks = _assess(part, wanted, options)
-            more, told, _ = place_rows(part, options["level"], say_pooled=False)
+            sound = part.only(able)
+            found, remarks = _assess(sound, wanted, options)
+            more, told, _ = place_rows(sound, options["level"], say_pooled=False)
         except LGPIError as error:
-            reason = str(error).replace("\n", " ")
-            refused.append(f"{label}: {reason}")
+            refused.append(f"{label}: {reason_of(error)}")
             continue
         rows.extend({**row, "group": label} for row in [*found, *more])
         for note in [*remarks, *told]:
