@@ -143,17 +143,21 @@ def rao_wu(
     n_psu = len(codes)
     # Whole rows of the replicates are counted at once: cell r * n_psu + p is PSU p of row r.
     cells = np.empty((size, int((sizes - 1).sum())), dtype=np.int64)
+    rows = np.arange(0, size * n_psu, n_psu)[:, None]
     start = filled = 0
     for n in sizes.tolist():
         drawn = rng.integers(n, size=(size, n - 1))
-        np.add(drawn, start, out=cells[:, filled : filled + n - 1])
+        np.add(drawn, rows + start, out=cells[:, filled : filled + n - 1])
         start, filled = start + n, filled + n - 1
-    cells += np.arange(0, size * n_psu, n_psu)[:, None]
     counts = np.bincount(cells.ravel(), minlength=size * n_psu).reshape(size, n_psu)
     of_each = sizes[codes[order]]
-    multipliers = np.empty((size, n_psu))
-    multipliers[:, order] = np.where(of_each > 1, counts * (of_each / np.fmax(of_each - 1, 1)), 1.0)
-    return multipliers
+    multipliers = counts * (of_each / np.fmax(of_each - 1, 1))
+    multipliers[:, of_each == 1] = 1.0
+    if (np.diff(order) == 1).all():
+        return multipliers
+    found = np.empty_like(multipliers)
+    found[:, order] = multipliers
+    return found
 
 
 def jackknife(strata: npt.ArrayLike, *, lonely: str = "fail") -> tuple[Floats, Floats]:

@@ -1,4 +1,7 @@
-"""R as a peer: one process that has read a table, and does a call each time it is asked."""
+"""R as a peer: one process that has read a table, and does a call each time it is asked.
+
+It runs on one core, as ours does: some packages fork by default.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ def in_r(call: str, table: Path) -> Callable[[], object]:
             command = ["R", "--vanilla", "--no-echo"]
             r = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             started.append(r)
-            tell(r, f'x <- read.csv("{table.as_posix()}")')
+            tell(r, f'options(mc.cores = 1); x <- read.csv("{table.as_posix()}")')
         return tell(started[0], f'invisible(tryCatch({call}, error = function(e) cat("none\\n")))')
 
     return once
