@@ -177,4 +177,4 @@ def group_moments(
 
 def reason_of(error: LGPIError) -> str:
     """Return an error in one line, for a list of those who were left out."""
-    return str(error).replace("\n", " ")
+    return " ".join(error.problems) if error.problems else str(error)

@@ -368,7 +368,7 @@ def _examined(
         partial = minimum_average_partial(matrix)
     except LGPIError as error:
         problems = Problems("the scales")
-        problems.add(f"{name}: {reason_of(error)}")
+        problems.add(f"{name}, correlations: {reason_of(error)}")
         problems.raise_any(DataError)
         raise
     roots = np.linalg.eigvalsh(matrix)[::-1]

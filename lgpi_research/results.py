@@ -218,8 +218,7 @@ def read_parquet(
             for name, shape in shapes.items()
         }
         frame = table.drop_columns(list(shapes)).replace_schema_metadata(None).to_pandas()
-    except (AttributeError, KeyError, TypeError, ValueError, NotImplementedError) as error:
-        # Errors of pyarrow are among these.
+    except (AttributeError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise DataError(damaged.format(type(error).__name__)) from error
     return frame, description, arrays
 

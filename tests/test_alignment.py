@@ -11,6 +11,8 @@ from lgpi_research import plots
 from lgpi_research.alignment import AlignedScales, assess_alignment
 from lgpi_research.codebook import Codebook, Indicator
 from lgpi_research.errors import DataError, SpecError
+from lgpi_research.methods.latent.alignment import align_groups
+from lgpi_research.methods.onefactor import one_factor
 from lgpi_research.moments import Moments
 from lgpi_research.results import load_result
 from lgpi_research.survey import Survey, SurveyDesign
@@ -105,6 +107,26 @@ def test_moments_say_the_same(frame, found, tmp_path):
     from_file = assess_alignment(Moments.load(path), "stratum")
     assert_allclose(from_file.frame["mean"], found.frame["mean"], rtol=1e-8, atol=1e-10)
     assert_allclose(from_file.frame["std_error"], found.frame["std_error"], rtol=1e-8)
+
+
+def test_errors_by_hand():
+    few = answers(np.random.default_rng(5), n=200, per_psu=40)
+    found = assess_alignment(survey_of(few), "land")
+    parts = []
+    for _, rows in few.groupby("land"):
+        left = [rows[rows["psu"] != psu][list(ITEMS)] for psu in rows["psu"].unique()]
+        made = np.array(
+            [[*one_factor(x.cov().to_numpy()).loadings, *x.mean()] for x in (rows[[*ITEMS]], *left)]
+        )
+        moved = made[1:] - made[0]
+        parts.append((made[0], 4 / 5 * moved.T @ moved, np.trace(rows[[*ITEMS]].cov()) / 5))
+    first = np.array([part[0] for part in parts])
+    cov, sizes = np.array([part[1] for part in parts]), [part[2] for part in parts]
+    direct = align_groups(
+        first[:, :5], first[:, 5:], cov, [200] * 8, smoothing=1e-3 * float(np.mean(sizes))
+    )
+    assert_allclose(found.frame["mean"], direct.means, atol=1e-6)
+    assert_allclose(found.frame["std_error"], np.sqrt(np.diag(direct.cov)[:8]), rtol=1e-4)
 
 
 def test_errors_allow_for_clusters():
